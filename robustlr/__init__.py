@@ -1,0 +1,3 @@
+"""robustlr: how wrong can the learning rate be before it hurts?"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,36 @@
+"""Learning-rate schedules: pure maths, numpy alone."""
+
+from robustlr.schedules.base import (
+    AnySchedule,
+    CurvatureRequest,
+    Feedback,
+    FeedbackSchedule,
+    Schedule,
+    to_table,
+)
+from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.fixed import Fixed
+from robustlr.schedules.inverse_sqrt import InverseSqrt
+from robustlr.schedules.polynomial import Polynomial
+from robustlr.schedules.registry import parse, schedule_types
+from robustlr.schedules.tabulated import Tabulated
+from robustlr.schedules.warmup import Warmup
+from robustlr.schedules.wsd import WSD
+
+__all__ = [
+    "WSD",
+    "AnySchedule",
+    "Cosine",
+    "CurvatureRequest",
+    "Feedback",
+    "FeedbackSchedule",
+    "Fixed",
+    "InverseSqrt",
+    "Polynomial",
+    "Schedule",
+    "Tabulated",
+    "Warmup",
+    "parse",
+    "schedule_types",
+    "to_table",
+]

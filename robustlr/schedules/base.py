@@ -1,0 +1,233 @@
+"""What a learning-rate schedule is: a dimensionless shape, with or without feedback.
+
+Notation
+    t       step, the number of completed updates, 0 ≤ t < T
+    T       num_steps, the horizon in updates, warmup included
+    m_t     multiplier in [0, 1]; the learning rate of the update made at step t is
+            ``peak_lr * m_t``
+
+A pure `Schedule` knows m from (t, T) alone. A `FeedbackSchedule` also sees what training
+reports (`Feedback`), and threads a frozen, serialisable state. `AnySchedule.lifted` turns
+either into a `FeedbackSchedule`, so that the training loop knows one protocol.
+
+Every schedule is a frozen dataclass with a literal ``kind`` as its first field: the object
+is its own TOML table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from robustlr.errors import SpecError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What training tells a schedule before the update at `step`; equal on every rank.
+
+    step: completed updates, from 0. train_loss: mean loss of the update's global batch.
+    curvature_trace: estimate of tr(H) at the current weights; None where none was made.
+    """
+
+    step: int
+    train_loss: float
+    curvature_trace: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureRequest:
+    """The curvature estimate a schedule asks the training loop for.
+
+    estimator: a name of `robustlr.curvature`. every: updates between estimates.
+    batch_fraction: share of the update's batch it may use. probes: probes per estimate.
+    """
+
+    estimator: str = "hutchinson"
+    every: int = 20
+    batch_fraction: float = 0.125
+    probes: int = 1
+
+
+class AnySchedule(ABC):
+    """Common base of pure and feedback schedules."""
+
+    __slots__ = ()
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """Short unique name, and the command line's shorthand: kind and non-default options.
+
+        >>> from robustlr.schedules import Polynomial
+        >>> Polynomial(degree=2).label
+        'polynomial:degree=2'
+        """
+        return self.kind + _options(self)
+
+    @property
+    def curvature_request(self) -> CurvatureRequest | None:
+        """The estimate this schedule needs in its feedback, or None."""
+        return None
+
+    @abstractmethod
+    def lifted(self) -> FeedbackSchedule[Any]:
+        """This schedule under the one protocol that the training loop knows."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # An abstract type as a field (`then: Schedule`) is parsed through the registry, so
+        # that third-party kinds nest too; a concrete class is validated as its own fields.
+        if not getattr(cls, "__abstractmethods__", None):
+            return handler(source)
+        from pydantic_core import core_schema
+
+        from robustlr.schedules.registry import parse_as
+
+        return core_schema.no_info_plain_validator_function(
+            lambda value: parse_as(value, cls),
+            serialization=core_schema.plain_serializer_function_ser_schema(to_table),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        if getattr(cls, "__abstractmethods__", None):
+            return {"$ref": "#/$defs/schedule"}
+        return handler(core_schema)
+
+
+class Schedule(AnySchedule):
+    """A pure shape: the multiplier is a function of (step, num_steps) alone."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def multiplier(self, step: ArrayLike, num_steps: int) -> FloatArray:
+        """m_t for `step` (any shape, broadcasting), 0 ≤ step ≤ num_steps; same shape out.
+
+        ``multiplier(num_steps, num_steps)`` is the limit of the shape: 0 for annealed ones.
+        """
+
+    def lifted(self) -> FeedbackSchedule[Any]:
+        return Lifted(self)
+
+
+State = TypeVar("State")
+
+
+class FeedbackSchedule(AnySchedule, Generic[State]):
+    """A schedule that learns from training. State in, state out; nothing hidden.
+
+    For the update at step t the loop calls ``state = update(state, Feedback(t, ...))`` and
+    then applies ``multiplier(state)``: the decision may use the loss and the curvature of
+    the very weights it is about to change.
+
+    `state_type` is a frozen dataclass whose fields are int, float, str, bool, None, tuples
+    of these or a nested dataclass with its own `state_type` handling in `load`.
+    """
+
+    __slots__ = ()
+    state_type: ClassVar[type[Any]]
+
+    @abstractmethod
+    def init(self, num_steps: int) -> State:
+        """The state before any update of a run of `num_steps` updates."""
+
+    @abstractmethod
+    def update(self, state: State, feedback: Feedback) -> State:
+        """The state for the update at ``feedback.step``."""
+
+    @abstractmethod
+    def multiplier(self, state: State) -> float:
+        """m_t in [0, 1] for the update that `state` was made for."""
+
+    def telemetry(self, state: State) -> Mapping[str, float]:
+        """Numbers worth a column in the curves (the smoothed trace, say)."""
+        return {}
+
+    def outcome(self, state: State) -> Mapping[str, int | float | str | None]:
+        """Facts worth a line in the record (when and why the warmup ended, say)."""
+        return {}
+
+    def dump(self, state: State) -> dict[str, Any]:
+        """`state` as JSON-ready values."""
+        return dataclasses.asdict(state)  # type: ignore[call-overload,no-any-return]
+
+    def load(self, values: Mapping[str, Any]) -> State:
+        """The inverse of `dump`, also after a round trip through JSON."""
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return self.state_type(**fields)  # type: ignore[no-any-return]
+
+    def lifted(self) -> FeedbackSchedule[Any]:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class LiftedState:
+    """Where a pure schedule stands: step of num_steps."""
+
+    step: int
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted(FeedbackSchedule[LiftedState]):
+    """A pure schedule under the feedback protocol."""
+
+    schedule: Schedule
+    kind: str = "lifted"
+    state_type: ClassVar[type[Any]] = LiftedState
+
+    @property
+    def label(self) -> str:
+        return self.schedule.label
+
+    def init(self, num_steps: int) -> LiftedState:
+        return LiftedState(0, num_steps)
+
+    def update(self, state: LiftedState, feedback: Feedback) -> LiftedState:
+        return LiftedState(feedback.step, state.num_steps)
+
+    def multiplier(self, state: LiftedState) -> float:
+        return float(self.schedule.multiplier(state.step, state.num_steps))
+
+
+def require_fraction(name: str, value: float) -> None:
+    """Raise SpecError unless 0 ≤ value ≤ 1 (which also refuses NaN)."""
+    if not 0.0 <= value <= 1.0:
+        raise SpecError(f"{name} must be in [0, 1], got {value}")
+
+
+def to_table(schedule: AnySchedule) -> dict[str, Any]:
+    """The schedule as the TOML table that makes it again, every field written out."""
+    table: dict[str, Any] = {}
+    for field in dataclasses.fields(schedule):  # type: ignore[arg-type]
+        value = getattr(schedule, field.name)
+        if isinstance(value, AnySchedule):
+            value = to_table(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        table[field.name] = value
+    return table
+
+
+def _options(schedule: AnySchedule) -> str:
+    shown = []
+    for field in dataclasses.fields(schedule):  # type: ignore[arg-type]
+        value = getattr(schedule, field.name)
+        if field.name == "kind" or value == field.default:
+            continue
+        if isinstance(value, AnySchedule):
+            value = value.label
+        shown.append(
+            f"{field.name}={value:g}" if isinstance(value, float) else f"{field.name}={value}"
+        )
+    return ":" + ",".join(shown) if shown else ""

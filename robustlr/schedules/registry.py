@@ -1,0 +1,127 @@
+"""Every schedule by name: ours, and third parties' through the entry point robustlr.schedules.
+
+A schedule is written as a TOML table (``{kind = "polynomial", degree = 2}``) or, on the
+command line and nested in a table, as a shorthand: ``polynomial:degree=2``,
+``cosine+warmup``, ``cosine+warmup=0.05``. Both go through `parse`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from robustlr.errors import SpecError, did_you_mean
+from robustlr.schedules.base import AnySchedule
+from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.fixed import Fixed
+from robustlr.schedules.inverse_sqrt import InverseSqrt
+from robustlr.schedules.polynomial import Polynomial
+from robustlr.schedules.tabulated import Tabulated
+from robustlr.schedules.warmup import Warmup
+from robustlr.schedules.wsd import WSD
+from robustlr.validation import parse_table, validate
+
+GROUP = "robustlr.schedules"
+_BUILTIN: tuple[type[AnySchedule], ...] = (
+    Fixed,
+    Cosine,
+    Polynomial,
+    WSD,
+    InverseSqrt,
+    Tabulated,
+    Warmup,
+)
+_ALIASES: Mapping[str, Mapping[str, Any]] = {"linear": {"kind": "polynomial", "degree": 1.0}}
+
+AnyScheduleT = TypeVar("AnyScheduleT", bound=AnySchedule)
+
+
+@cache
+def schedule_types() -> dict[str, type[AnySchedule]]:
+    """Every registered schedule class by its kind.
+
+    Raises SpecError when an installed entry point cannot be imported or is no schedule.
+    """
+    types = {cls.__dataclass_fields__["kind"].default: cls for cls in _BUILTIN}  # type: ignore[attr-defined]
+    for point in entry_points(group=GROUP):
+        try:
+            cls = point.load()
+        except Exception as error:
+            raise SpecError(
+                f"entry point {GROUP}:{point.name} cannot be loaded: {error}"
+            ) from error
+        if not (isinstance(cls, type) and issubclass(cls, AnySchedule)):
+            raise SpecError(f"entry point {GROUP}:{point.name} is not a robustlr schedule class")
+        types[point.name] = cls
+    return types
+
+
+def parse(value: Any) -> AnySchedule:
+    """A schedule from a schedule, a table or a shorthand. Raises SpecError on bad input.
+
+    >>> parse("polynomial:degree=2")
+    Polynomial(kind='polynomial', degree=2.0)
+    >>> parse("cosine+warmup=0.05").label
+    'cosine+warmup=0.05'
+    """
+    if isinstance(value, AnySchedule):
+        return value
+    cls, table = _resolve(value)
+    return parse_table(cls, table, where=f"schedule '{table['kind']}'")
+
+
+def parse_as(value: Any, cls: type[AnyScheduleT]) -> AnyScheduleT:
+    """Like `parse`, for use inside a larger spec, and insist on a subclass of `cls`.
+
+    Raises SpecError or pydantic's ValidationError, whose path the larger spec extends.
+    """
+    schedule = value if isinstance(value, AnySchedule) else validate(*_resolve(value))
+    if not isinstance(schedule, cls):
+        raise SpecError(f"'{schedule.label}' cannot stand here: a {cls.__name__} is needed")
+    return schedule
+
+
+def _resolve(value: Any) -> tuple[type[AnySchedule], Mapping[str, Any]]:
+    table = _shorthand(value) if isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        raise SpecError(f"a schedule is a table with a kind, or a name; got {value!r}")
+    kind = table.get("kind")
+    if not isinstance(kind, str):
+        raise SpecError("a schedule's table needs a kind, such as kind = 'cosine'")
+    table = {**table, **_ALIASES.get(kind, {})}
+    types = schedule_types()
+    if table["kind"] not in types:
+        raise SpecError(f"unknown schedule '{kind}'; {did_you_mean(kind, [*types, *_ALIASES])}")
+    return types[table["kind"]], table
+
+
+def _shorthand(text: str) -> dict[str, Any]:
+    head, plus, tail = text.partition("+")
+    kind, _, options = head.partition(":")
+    table: dict[str, Any] = {"kind": kind.strip()}
+    for part in filter(None, (part.strip() for part in options.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise SpecError(f"'{part}' in '{text}' must be written option=value")
+        table[key.strip()] = _scalar(value.strip())
+    if not plus:
+        return table
+    name, _, fraction = tail.partition("=")
+    if name.strip() != "warmup":
+        raise SpecError(
+            f"only '+warmup' or '+warmup=FRACTION' may follow a schedule, got '+{tail}'"
+        )
+    wrapped: dict[str, Any] = {"kind": "warmup", "then": table}
+    if fraction:
+        wrapped["warmup_fraction"] = _scalar(fraction.strip())
+    return wrapped
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
