@@ -1,4 +1,4 @@
-"""The one door to pydantic: a plain table in, a frozen dataclass out, errors with their path.
+"""How tables become objects: a plain table in, a frozen dataclass out, errors with their path.
 
 Tables are validated as JSON in strict mode: lists become tuples and integers floats, but a
 string never becomes a number, and an unknown key is an error (``extra="forbid"``; without
@@ -8,20 +8,21 @@ it a mistyped key passes silently).
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, with_config
 
-from robustlr.errors import SpecError, one_line
+from robustlr.errors import SpecError, did_you_mean, one_line
 
 T = TypeVar("T")
 
 
 def validate(cls: type[T], table: Mapping[str, Any]) -> T:
     """`table` as a `cls`. Raises pydantic's ValidationError: for use inside a larger spec."""
-    checked: T = adapter(cls).validate_json(json.dumps(table, default=str), strict=True)
+    kind: Any = cls
+    checked: T = adapter(kind).validate_json(json.dumps(table, default=str), strict=True)
     return checked
 
 
@@ -46,6 +47,12 @@ def explain(error: ValidationError, *, where: str = "") -> str:
             message = "unknown key"
         elif detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
             message = "is required"
+        elif detail["type"] == "union_tag_invalid":
+            known = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
+            tag = detail["ctx"]["tag"]
+            message = f"unknown kind '{tag}'; {did_you_mean(tag, known)}"
+        elif detail["type"] == "union_tag_not_found":
+            message = "needs a kind"
         else:
             message = message[:1].lower() + message[1:]
             if detail["type"] != "value_error":
@@ -56,16 +63,23 @@ def explain(error: ValidationError, *, where: str = "") -> str:
 
 
 @cache
-def adapter(cls: Hashable) -> TypeAdapter[Any]:
+def adapter(cls: Any) -> TypeAdapter[Any]:
     """The strict TypeAdapter of a dataclass, made once."""
-    return TypeAdapter(with_config({"extra": "forbid"})(cls))  # type: ignore[type-var]
+    return TypeAdapter(with_config({"extra": "forbid"})(cls))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
-    for part in location:
+    for position, part in enumerate(location):
+        if position and _is_tag(location[:position]):
+            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path
+
+
+def _is_tag(before: tuple[int | str, ...]) -> bool:
+    # pydantic puts the kind it chose into the path (optimizer[0].sgd.momentum); a file has none
+    return before[-1] == "optimizer" or before[-2:-1] == ("optimizer",)
 
 
 def _shown(value: Any) -> str:

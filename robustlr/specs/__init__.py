@@ -1,0 +1,45 @@
+"""Studies as data: TOML in, frozen dataclasses out."""
+
+from robustlr.specs.cell import Cell, WorkloadSpec
+from robustlr.specs.edits import conflicts
+from robustlr.specs.files import (
+    TEMPLATE,
+    find_study_file,
+    json_schema,
+    load_study,
+    packaged_studies,
+)
+from robustlr.specs.grid import LearningRateGrid, learning_rate
+from robustlr.specs.optimizer import (
+    SGD,
+    Adam,
+    AdamW,
+    FactoryOptimizer,
+    OptimizerSpec,
+    PytorchOptimizer,
+)
+from robustlr.specs.study import StudySpec
+from robustlr.specs.training import ExecutionSpec, ReportSpec, TrainingSpec
+
+__all__ = [
+    "SGD",
+    "TEMPLATE",
+    "Adam",
+    "AdamW",
+    "Cell",
+    "ExecutionSpec",
+    "FactoryOptimizer",
+    "LearningRateGrid",
+    "OptimizerSpec",
+    "PytorchOptimizer",
+    "ReportSpec",
+    "StudySpec",
+    "TrainingSpec",
+    "WorkloadSpec",
+    "conflicts",
+    "find_study_file",
+    "json_schema",
+    "learning_rate",
+    "load_study",
+    "packaged_studies",
+]

@@ -1,0 +1,144 @@
+"""Study files: where they are, how they are read, and a commented one to start from."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import robustlr
+from robustlr.errors import SpecError, did_you_mean
+from robustlr.schedules import schedule_types
+from robustlr.specs.study import StudySpec
+from robustlr.validation import adapter
+
+
+def packaged_studies() -> dict[str, Path]:
+    """The study files that ship with robustlr, by name."""
+    package = Path(robustlr.__file__).parent
+    # in a wheel they are inside the package, in a checkout beside it
+    for folder in (package / "studies", package.parent / "studies"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def find_study_file(study: str) -> Path:
+    """A path for what the user typed: a TOML file, or the name of a packaged study.
+
+    Raises SpecError when there is neither.
+    """
+    path = Path(study)
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise SpecError(
+                f"{path}: no such study file; `robustlr study init {path.stem}` makes one"
+            )
+        return path
+    known = packaged_studies()
+    if study not in known:
+        raise SpecError(f"no file and no packaged study '{study}'; {did_you_mean(study, known)}")
+    return known[study]
+
+
+def load_study(path: Path) -> StudySpec:
+    """The spec in a TOML file; its name is the file's stem.
+
+    Raises SpecError for a file that cannot be read, is not TOML (with the line) or not a study.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    table.setdefault("name", path.stem)
+    return StudySpec.from_table(table, where=str(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a study file, for editors: what a person may write, before normalising."""
+    schema: dict[str, Any] = adapter(StudySpec).json_schema()
+    definitions: dict[str, Any] = schema.setdefault("$defs", {})
+    kinds = sorted(schedule_types())
+    for kind in kinds:
+        own = adapter(schedule_types()[kind]).json_schema()
+        definitions.update(own.pop("$defs", {}))
+        definitions[f"schedule_{kind}"] = {**own, "required": ["kind"]}
+    definitions["schedule"] = {
+        "anyOf": [
+            {"type": "string", "description": "shorthand, such as 'polynomial:degree=2'"},
+            *({"$ref": f"#/$defs/schedule_{kind}"} for kind in kinds),
+        ]
+    }
+    definitions["WorkloadSpec"] |= {"additionalProperties": True}
+    for axis, one in schema["properties"].items():
+        if axis in ("workload", "optimizer", "schedule", "batch_size", "num_steps", "num_examples"):
+            schema["properties"][axis] = {"anyOf": [one, one["items"]]}
+    schema["properties"]["seeds"] = {
+        "anyOf": [schema["properties"]["seeds"], {"type": "integer", "minimum": 1}]
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "robustlr study"
+    linked: dict[str, Any] = _with_references(schema)
+    return linked
+
+
+def _with_references(node: Any) -> Any:
+    if isinstance(node, dict):
+        if node.get("$comment") == "schedule":
+            return {"$ref": "#/$defs/schedule"}
+        return {key: _with_references(value) for key, value in node.items()}
+    return [_with_references(item) for item in node] if isinstance(node, list) else node
+
+
+TEMPLATE = """\
+# A robustlr study: every schedule at every learning rate with every seed.
+#   robustlr study plan {name}.toml     what it will cost
+#   robustlr study run {name}.toml      run it; interrupt it at will, run it again to go on
+question = "Which schedule forgives a misspecified learning rate most?"
+
+seeds = 6                  # 0 to 5; or a list, [0, 7, 21]
+batch_size = 64            # examples per update over all ranks; a list makes it an axis
+num_steps = 400            # updates; or num_examples = 25600, a budget in examples
+
+[grid]                     # all 10^(k/points_per_decade) between low and high
+low = 1e-3
+high = 10.0
+points_per_decade = 4
+
+[workload]                 # `robustlr workload list` shows the kinds; yours:
+kind = "digits_mlp"        #   factory = "package.module:name"
+hidden = [64, 64]          # further keys are the workload's own options
+
+[optimizer]
+kind = "sgd"               # sgd, adam, adamw, pytorch_optimizer (with name = "AdamP"), factory
+momentum = 0.9
+
+[training]
+eval_every = 25            # updates between evaluations
+# accumulation_steps = 1   # micro-batches per update
+# precision = "bf16"       # fp32, bf16, fp16
+# clip_norm = 1.0
+# processes_per_cell = 1   # ranks that train one cell together
+
+[[schedule]]               # `robustlr schedule list` shows the kinds
+kind = "fixed"
+
+[[schedule]]
+kind = "linear"
+
+[[schedule]]
+kind = "cosine"
+
+[[schedule]]
+kind = "warmup"            # a wrapper around any other
+warmup_fraction = 0.1
+then = "cosine"
+
+[report]
+baseline = "fixed"         # the schedule the others are compared with
+epsilon = 0.01             # tolerated loss, as a share of the range between chance and best
+"""

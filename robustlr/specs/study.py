@@ -1,0 +1,139 @@
+"""A whole study: axes of cells, and how to train, execute and report them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from robustlr.errors import SpecError, did_you_mean
+from robustlr.schedules import AnySchedule, to_table
+from robustlr.specs.cell import Cell, WorkloadSpec
+from robustlr.specs.grid import LearningRateGrid
+from robustlr.specs.optimizer import SGD, OptimizerSpec
+from robustlr.specs.training import ExecutionSpec, ReportSpec, TrainingSpec
+from robustlr.validation import parse_table
+
+_AXES = ("workload", "optimizer", "schedule", "batch_size", "num_steps", "num_examples")
+_MOST_SEEDS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySpec:
+    """The product of its axes is the set of its cells.
+
+    question: what the study asks, in a sentence; the report opens with it.
+    workload, optimizer, schedule, batch_size, seeds: axes. grid: the learning rates.
+    num_steps: T in updates (an axis too), or num_examples: the budget in examples, from which
+    T = num_examples / batch_size for every batch size.
+    """
+
+    workload: tuple[WorkloadSpec, ...]
+    schedule: tuple[AnySchedule, ...]
+    grid: LearningRateGrid
+    seeds: tuple[int, ...]
+    batch_size: tuple[int, ...]
+    num_steps: tuple[int, ...] = ()
+    num_examples: tuple[int, ...] = ()
+    optimizer: tuple[OptimizerSpec, ...] = (SGD(),)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    execution: ExecutionSpec = field(default_factory=ExecutionSpec)
+    report: ReportSpec = field(default_factory=ReportSpec)
+    name: str = "study"
+    question: str = ""
+
+    def __post_init__(self) -> None:
+        for axis in ("workload", "schedule", "seeds", "batch_size", "optimizer"):
+            if not getattr(self, axis):
+                raise SpecError(f"{axis} must name at least one")
+        if bool(self.num_steps) == bool(self.num_examples):
+            raise SpecError("give either num_steps or num_examples")
+        for axis in ("num_steps", "num_examples", "batch_size"):
+            if any(value < 1 for value in getattr(self, axis)):
+                raise SpecError(f"{axis} must be at least 1, got {min(getattr(self, axis))}")
+        if len(self.seeds) > _MOST_SEEDS:
+            raise SpecError(f"seeds must be at most {_MOST_SEEDS}")
+        if any(not 0 <= seed < 2**31 for seed in self.seeds):
+            raise SpecError("seeds must be between 0 and 2147483647")
+        if self.num_examples and min(self.num_examples) < max(self.batch_size):
+            raise SpecError("num_examples is smaller than one batch")
+        for axis in ("seeds", "batch_size", "num_steps", "num_examples"):
+            _require_distinct(axis, [str(value) for value in getattr(self, axis)])
+        _require_distinct("schedule", self.schedule_labels)
+        for axis in ("workload", "optimizer"):
+            labels = [choice.label for choice in getattr(self, axis)]
+            _require_distinct(axis, labels, hint="; give each a label")
+        if self.report.baseline not in self.schedule_labels:
+            raise SpecError(
+                f"report.baseline '{self.report.baseline}' is not one of the schedules; "
+                + did_you_mean(self.report.baseline, self.schedule_labels)
+            )
+        group = self.training.processes_per_cell * self.training.accumulation_steps
+        if any(size % group for size in self.batch_size):
+            raise SpecError(
+                f"batch_size must be divisible by processes_per_cell x accumulation_steps = {group}"
+            )
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], *, where: str = "") -> StudySpec:
+        """A study file's table as a spec. Raises SpecError naming every bad key."""
+        return parse_table(cls, _normalised(table), where=where)
+
+    def table(self) -> dict[str, Any]:
+        """JSON-ready, every field written out; `from_table` is the inverse."""
+        table = dataclasses.asdict(self)
+        table["schedule"] = [to_table(schedule) for schedule in self.schedule]
+        return table
+
+    @property
+    def schedule_labels(self) -> list[str]:
+        return [schedule.label for schedule in self.schedule]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell once, seeds outermost: after the first pass each schedule has one seed."""
+        for seed, workload, optimizer, (batch_size, num_steps), schedule, exponent in product(
+            self.seeds,
+            self.workload,
+            self.optimizer,
+            self._budgets(),
+            self.schedule,
+            self.grid.exponents,
+        ):
+            yield Cell(
+                workload=workload,
+                optimizer=optimizer,
+                schedule=schedule,
+                batch_size=batch_size,
+                num_steps=num_steps,
+                lr_exponent=str(exponent),
+                seed=seed,
+                training=self.training,
+            )
+
+    def _budgets(self) -> list[tuple[int, int]]:
+        if self.num_steps:
+            return list(product(self.batch_size, self.num_steps))
+        return [(size, total // size) for size in self.batch_size for total in self.num_examples]
+
+
+def _normalised(table: Mapping[str, Any]) -> dict[str, Any]:
+    """`[workload]` is `[[workload]]`, `64` is `[64]`, and n seeds are 0 to n − 1."""
+    out = dict(table)
+    for axis in _AXES:
+        if axis in out and not isinstance(out[axis], list):
+            out[axis] = [out[axis]]
+    if "workload" in out:
+        out["workload"] = [WorkloadSpec.gather(choice) for choice in out["workload"]]
+    seeds = out.get("seeds")
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        out["seeds"] = list(range(min(seeds, _MOST_SEEDS + 1)))
+    return out
+
+
+def _require_distinct(axis: str, labels: list[str], *, hint: str = "") -> None:
+    label, count = Counter(labels).most_common(1)[0] if labels else ("", 1)
+    if count > 1:
+        raise SpecError(f"{axis} names '{label}' {count} times{hint}")
