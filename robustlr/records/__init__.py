@@ -1,0 +1,34 @@
+"""What runs leave behind, on disk and as frames."""
+
+from robustlr.records.files import (
+    CURVE_SCHEMA,
+    read_curve,
+    read_json,
+    read_record,
+    write_atomic,
+    write_json,
+    write_result,
+)
+from robustlr.records.frames import RUN_SCHEMA, Results, empty_curves, load_results, run_frame
+from robustlr.records.paths import RunPaths
+from robustlr.records.record import RunRecord, RunStatus, RunSummary, WorkloadFacts
+
+__all__ = [
+    "CURVE_SCHEMA",
+    "RUN_SCHEMA",
+    "Results",
+    "RunPaths",
+    "RunRecord",
+    "RunStatus",
+    "RunSummary",
+    "WorkloadFacts",
+    "empty_curves",
+    "load_results",
+    "read_curve",
+    "read_json",
+    "read_record",
+    "run_frame",
+    "write_atomic",
+    "write_json",
+    "write_result",
+]

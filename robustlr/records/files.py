@@ -1,0 +1,104 @@
+"""Result files: written whole and renamed, read with suspicion.
+
+A cell's result is one Parquet file: the curve as its rows, the record as JSON in the file's
+metadata. One rename makes both visible at once; a process killed at any moment leaves either
+the whole result or none.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from robustlr.errors import DataError, SpecError, StorageError
+from robustlr.records.record import RunRecord
+
+_RECORD = "robustlr.record"
+
+CURVE_SCHEMA: dict[str, pl.DataType] = {
+    "step": pl.Int64(),
+    "lr": pl.Float64(),
+    "train_loss": pl.Float64(),
+    "grad_norm": pl.Float64(),
+    "valid_loss": pl.Float64(),
+    "test_loss": pl.Float64(),
+    "valid_metric": pl.Float64(),
+    "test_metric": pl.Float64(),
+    "example_passes": pl.Float64(),
+    "curvature_passes": pl.Float64(),
+    "evaluation_passes": pl.Float64(),
+    "wall_seconds": pl.Float64(),
+}
+"""Columns of a curve, one row per logged step: `step` updates are done; `lr` is the one applied
+by the last of them, `train_loss` the mean over the updates since the previous row; validation
+and test are null where they were not evaluated. A schedule's telemetry adds Float64 columns."""
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write to a temporary file beside `path`, fsync, rename.
+
+    Raises StorageError (full disk, no permission); `path` then still holds what it held.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror}; nothing already computed is lost, "
+            "mend that and run the same command again"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomic` of indented JSON."""
+    write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises DataError for a file that is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is damaged: {error}") from error
+
+
+def write_result(path: Path, record: RunRecord, curve: pl.DataFrame) -> None:
+    """Write one cell's record and curve, whole or not at all. Raises StorageError."""
+    buffer = io.BytesIO()
+    curve.write_parquet(buffer, metadata={_RECORD: json.dumps(record.table())})
+    write_atomic(path, buffer.getvalue())
+
+
+def read_record(path: Path) -> RunRecord:
+    """The record in a result file. Raises DataError for a missing or damaged file."""
+    try:
+        metadata = pl.read_parquet_metadata(path)
+        return RunRecord.from_table(json.loads(metadata[_RECORD]))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such result file") from error
+    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, SpecError) as error:
+        raise DataError(f"{path}: is damaged; `robustlr study run` makes it again") from error
+
+
+def read_curve(path: Path) -> pl.DataFrame:
+    """The curve in a result file. Raises DataError for a missing or damaged file."""
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such result file") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: is damaged; `robustlr study run` makes it again") from error
