@@ -1,0 +1,98 @@
+"""OptimizerSpec → torch.optim.Optimizer: torch's own, pytorch_optimizer's, or the user's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
+from robustlr.plugins import import_object
+from robustlr.specs import SGD, Adam, AdamW, FactoryOptimizer, OptimizerSpec, PytorchOptimizer
+
+
+def build_optimizer(
+    spec: OptimizerSpec, parameters: Iterable[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    """The optimizer a spec names over `parameters`, at learning rate `lr`.
+
+    Raises SpecError for an unknown optimizer or option, WorkloadError where a factory fails.
+    """
+    weights = [weight for weight in parameters if weight.requires_grad]
+    match spec:
+        case SGD():
+            return torch.optim.SGD(
+                weights,
+                lr=lr,
+                momentum=spec.momentum,
+                nesterov=spec.nesterov,
+                weight_decay=spec.weight_decay,
+            )
+        case Adam() | AdamW():
+            cls = torch.optim.Adam if isinstance(spec, Adam) else torch.optim.AdamW
+            return cls(
+                weights,
+                lr=lr,
+                betas=(spec.beta1, spec.beta2),
+                eps=spec.eps,
+                weight_decay=spec.weight_decay,
+            )
+        case PytorchOptimizer():
+            return _pytorch_optimizer(spec, weights, lr)
+        case FactoryOptimizer():
+            return _from_factory(spec, weights, lr)
+
+
+def _pytorch_optimizer(
+    spec: PytorchOptimizer, weights: list[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    try:
+        import pytorch_optimizer
+    except ImportError as error:
+        raise SpecError(
+            f"optimizer '{spec.name}' needs pytorch_optimizer: pip install 'robustlr[optimizers]'"
+        ) from error
+    names = pytorch_optimizer.get_supported_optimizers()
+    if spec.name.lower() not in names:
+        hint = did_you_mean(spec.name.lower(), names)
+        raise SpecError(f"pytorch_optimizer has no '{spec.name}'; {hint}")
+    cls = pytorch_optimizer.load_optimizer(spec.name.lower())
+    known = set(inspect.signature(cls.__init__).parameters) - {"self", "params", "lr", "kwargs"}
+    for option in spec.options:
+        if option not in known:
+            hint = did_you_mean(option, known)
+            raise SpecError(f"optimizer '{spec.name}' has no option '{option}'; {hint}")
+    options: dict[str, Any] = dict(spec.options)
+    if spec.name.lower() == "lamb":
+        # its default divides by 1 − β1^t after the trust ratio: ten times too large a first step
+        options.setdefault("adam_debias", True)
+    try:
+        optimizer: torch.optim.Optimizer = cls(weights, lr=lr, **options)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"optimizer '{spec.name}': {one_line(str(error))}") from error
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise SpecError(f"optimizer '{spec.name}' needs a closure, which the loop does not give")
+    return optimizer
+
+
+def _from_factory(
+    spec: FactoryOptimizer, weights: list[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    factory = import_object(spec.factory)
+    try:
+        optimizer = factory(weights, lr=lr, **spec.options)
+    except RobustlrError:
+        raise
+    except Exception as error:
+        detail = one_line(f"{type(error).__name__}: {error}")
+        raise WorkloadError(f"optimizer '{spec.factory}' raised {detail}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise WorkloadError(
+            f"optimizer '{spec.factory}' returned a {type(optimizer).__name__}, "
+            "not a torch.optim.Optimizer"
+        )
+    return optimizer

@@ -1,0 +1,114 @@
+"""The curve of a run while it grows, and its summary at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from robustlr.records import CURVE_SCHEMA, RunSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Losses and metrics of the validation and test splits at one moment."""
+
+    valid_loss: float
+    test_loss: float
+    valid_metric: float
+    test_metric: float
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.valid_loss) and math.isfinite(self.test_loss)
+
+
+@dataclass(slots=True)
+class Costs:
+    """What a run has spent so far; evaluation is not part of `wall_seconds`."""
+
+    example_passes: float = 0.0
+    curvature_passes: float = 0.0
+    evaluation_passes: float = 0.0
+    wall_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class CurveRecorder:
+    """Collects rows; a number that is not finite becomes null."""
+
+    rows: list[dict[str, float | int | None]] = field(default_factory=list)
+    costs: Costs = field(default_factory=Costs)
+    _loss_sum: float = 0.0
+    _loss_count: int = 0
+    _initial: Evaluation | None = None
+    _best: Evaluation | None = None
+    _last: Evaluation | None = None
+
+    def add_loss(self, loss: float) -> None:
+        """Count one update's training loss into the next row's mean."""
+        self._loss_sum += loss
+        self._loss_count += 1
+
+    def add_row(
+        self,
+        step: int,
+        *,
+        lr: float | None = None,
+        grad_norm: float | None = None,
+        evaluation: Evaluation | None = None,
+        telemetry: Mapping[str, float] | None = None,
+    ) -> None:
+        """One row of the curve: see `robustlr.records.CURVE_SCHEMA` for its columns."""
+        mean_loss = self._loss_sum / self._loss_count if self._loss_count else None
+        self._loss_sum, self._loss_count = 0.0, 0
+        row: dict[str, float | int | None] = {
+            "step": step,
+            "lr": lr,
+            "train_loss": _finite(mean_loss),
+            "grad_norm": _finite(grad_norm),
+            **{name: _finite(value) for name, value in (telemetry or {}).items()},
+        }
+        for name in Costs.__slots__:
+            row[name] = getattr(self.costs, name)
+        if evaluation is not None:
+            for name in Evaluation.__slots__:
+                row[name] = _finite(getattr(evaluation, name))
+            self._initial = self._initial or evaluation
+            self._last = evaluation
+            if evaluation.finite and (
+                self._best is None or evaluation.valid_loss < self._best.valid_loss
+            ):
+                self._best = evaluation
+        self.rows.append(row)
+
+    def curve(self) -> pl.DataFrame:
+        """All rows, with CURVE_SCHEMA's columns first and telemetry behind them."""
+        extra = {name for row in self.rows for name in row} - set(CURVE_SCHEMA)
+        schema = CURVE_SCHEMA | {name: pl.Float64() for name in sorted(extra)}
+        return pl.DataFrame(self.rows, schema=schema)
+
+    def summary(self, steps: int) -> RunSummary:
+        """The run's numbers after `steps` updates."""
+        last, best, first = self._last, self._best, self._initial
+        return RunSummary(
+            valid_loss=_finite(last and last.valid_loss),
+            test_loss=_finite(last and last.test_loss),
+            valid_metric=_finite(last and last.valid_metric),
+            test_metric=_finite(last and last.test_metric),
+            best_valid_loss=best and best.valid_loss,
+            best_test_loss=best and best.test_loss,
+            initial_valid_loss=_finite(first and first.valid_loss),
+            initial_test_loss=_finite(first and first.test_loss),
+            steps=steps,
+            example_passes=self.costs.example_passes,
+            curvature_passes=self.costs.curvature_passes,
+            evaluation_passes=self.costs.evaluation_passes,
+            wall_seconds=self.costs.wall_seconds,
+        )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

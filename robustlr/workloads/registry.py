@@ -1,0 +1,67 @@
+"""Every workload by name: ours, third parties' (entry point robustlr.workloads), and yours.
+
+Names are known without importing anything heavy; classes are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
+from robustlr.specs import WorkloadSpec
+from robustlr.plugins import import_object
+from robustlr.validation import parse_table
+from robustlr.workloads.base import Workload
+
+GROUP = "robustlr.workloads"
+BUILTIN: Mapping[str, str] = {
+    "absolute_regression": "robustlr.workloads.absolute_regression:AbsoluteRegression",
+    "digits_mlp": "robustlr.workloads.digits_mlp:DigitsMLP",
+    "logistic": "robustlr.workloads.logistic:Logistic",
+}
+
+
+def workload_names() -> dict[str, str]:
+    """Every registered kind and the "module:name" behind it."""
+    return {**BUILTIN, **{point.name: point.value for point in entry_points(group=GROUP)}}
+
+
+def workload_class(kind: str) -> Any:
+    """The class or factory behind a registered kind. Raises SpecError for an unknown one."""
+    names = workload_names()
+    if kind not in names:
+        hint = did_you_mean(kind, names)
+        raise SpecError(f"unknown workload '{kind}'; {hint} Yours: factory = 'module:name'")
+    return import_object(names[kind])
+
+
+def build_workload(spec: WorkloadSpec) -> Workload:
+    """The workload a spec names, with its options.
+
+    Raises SpecError for an unknown kind or option, WorkloadError where a factory cannot be
+    imported, raises, or returns something else.
+    """
+    name = spec.factory or spec.kind
+    maker = import_object(spec.factory) if spec.factory else workload_class(spec.kind)
+    if isinstance(maker, type) and is_dataclass(maker) and issubclass(maker, Workload):
+        return parse_table(maker, spec.options, where=f"workload '{spec.label}'")
+    if not callable(maker):
+        raise WorkloadError(
+            f"workload '{name}' is a {type(maker).__name__}, not a function or class"
+        )
+    try:
+        workload = maker(**spec.options)
+    except RobustlrError:
+        raise
+    except Exception as error:
+        detail = one_line(f"{type(error).__name__}: {error}")
+        raise WorkloadError(f"workload '{name}' raised {detail}") from error
+    if not isinstance(workload, Workload):
+        raise WorkloadError(
+            f"workload '{name}' returned a {type(workload).__name__}, "
+            "not a subclass of robustlr.workloads.Workload"
+        )
+    return workload
