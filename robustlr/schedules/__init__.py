@@ -9,6 +9,7 @@ from robustlr.schedules.base import (
     to_table,
 )
 from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.curvature_adaptive import CurvatureAdaptive
 from robustlr.schedules.fixed import Fixed
 from robustlr.schedules.inverse_sqrt import InverseSqrt
 from robustlr.schedules.polynomial import Polynomial
@@ -21,6 +22,7 @@ __all__ = [
     "WSD",
     "AnySchedule",
     "Cosine",
+    "CurvatureAdaptive",
     "CurvatureRequest",
     "Feedback",
     "FeedbackSchedule",

@@ -36,11 +36,14 @@ class Feedback:
 
     step: completed updates, from 0. train_loss: mean loss of the update's global batch.
     curvature_trace: estimate of tr(H) at the current weights; None where none was made.
+    curvature_extremes: lowest and highest trace that the estimated diagonal of H allows
+    (n times its smallest and largest entry); None where there is no diagonal.
     """
 
     step: int
     train_loss: float
     curvature_trace: float | None = None
+    curvature_extremes: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,14 @@ class FeedbackSchedule(AnySchedule, Generic[State]):
     @abstractmethod
     def multiplier(self, state: State) -> float:
         """m_t in [0, 1] for the update that `state` was made for."""
+
+    def wants_curvature(self, state: State, step: int) -> bool:
+        """Whether the feedback for the update at `step` should bring an estimate.
+
+        state: from the update before, or `init`'s.
+        """
+        request = self.curvature_request
+        return request is not None and step % request.every == 0
 
     def telemetry(self, state: State) -> Mapping[str, float]:
         """Numbers worth a column in the curves (the smoothed trace, say)."""

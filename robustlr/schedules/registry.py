@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules.base import AnySchedule
 from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.curvature_adaptive import CurvatureAdaptive
 from robustlr.schedules.fixed import Fixed
 from robustlr.schedules.inverse_sqrt import InverseSqrt
 from robustlr.schedules.polynomial import Polynomial
@@ -33,6 +34,7 @@ _BUILTIN: tuple[type[AnySchedule], ...] = (
     InverseSqrt,
     Tabulated,
     Warmup,
+    CurvatureAdaptive,
 )
 _ALIASES: Mapping[str, Mapping[str, Any]] = {"linear": {"kind": "polynomial", "degree": 1.0}}
 

@@ -116,6 +116,10 @@ class WarmedUp(FeedbackSchedule[WarmedUpState]):
         w = self.warmup.warmup_steps(state.num_steps)
         return (state.step + 1) / (w + 1) if state.step < w else self._inner.multiplier(state.inner)
 
+    def wants_curvature(self, state: WarmedUpState, step: int) -> bool:
+        w = self.warmup.warmup_steps(state.num_steps)
+        return step >= w and self._inner.wants_curvature(state.inner, step - w)
+
     def telemetry(self, state: WarmedUpState) -> Mapping[str, float]:
         return self._inner.telemetry(state.inner)
 

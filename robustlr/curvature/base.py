@@ -1,0 +1,165 @@
+"""What an estimator of the curvature takes and returns.
+
+Notation
+    θ       the n trainable parameters; g = ∇L(θ), the gradient of the batch's mean loss
+    H       ∇²L(θ), its Hessian; h its diagonal; tr H = Σ h
+    v       a probe: n independent signs ±1, so that E[v ⊙ Hv] = h
+
+An estimator sees a bare module, a closure and a batch, and nothing of the training around it.
+It leaves that training alone: weights, buffers, ``.grad`` and random states are afterwards
+what they were before, to the bit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from robustlr.curvature.batches import batch_size
+from robustlr.curvature.sharding import whole
+from robustlr.errors import SpecError, WorkloadError
+
+LossFn = Callable[[nn.Module, Any], Tensor]
+"""(model, batch) -> mean loss over the batch, a scalar with its graph."""
+
+SampleLossFn = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, int] | None]
+"""(model, batch, generator) -> (mean loss on labels drawn from the model, number of labels)."""
+
+Reduce = Callable[[Tensor], Tensor]
+"""A tensor of any shape -> its mean over the ranks."""
+
+
+def identity(tensor: Tensor) -> Tensor:
+    """The mean over one rank."""
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CurvatureEstimate:
+    """One estimate of tr(H) at the current weights.
+
+    trace: signed, agreed between ranks; not finite where the loss overflows.
+    diagonal: h by parameter name, this rank's own (a shard where the parameter is one).
+    extremes: n·min(h) and n·max(h), between which n·mean(h) = tr(H) lies; agreed between ranks.
+    cost: in example passes of this rank (forward and backward over one example = 1).
+    """
+
+    trace: float
+    diagonal: dict[str, Tensor]
+    extremes: tuple[float, float]
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What one estimate is made on; the arguments of `Estimator.estimate`."""
+
+    model: nn.Module
+    batch: Any
+    generator: torch.Generator
+    loss_fn: LossFn
+    sample_loss_fn: SampleLossFn | None
+    reduce: Reduce
+    loss_scale: float
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trainable parameters by name, tied ones once."""
+        # torch.compile's wrapper would put "_orig_mod." in front of every name.
+        model = getattr(self.model, "_orig_mod", self.model)
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    def scaled_loss(self) -> Tensor:
+        """The mean loss times `loss_scale`. Raises WorkloadError where it has no gradient."""
+        return self.checked(self.loss_fn(self.model, self.batch)) * self.loss_scale
+
+    def checked(self, loss: Tensor) -> Tensor:
+        """`loss`, if it is a scalar that can be differentiated."""
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise WorkloadError(f"the loss must be a scalar, the batch's mean; got {shape}")
+        if not loss.requires_grad:
+            kind = "is detached from the parameters" if loss.is_floating_point() else "is integer"
+            raise WorkloadError(
+                f"the loss {kind} and has no gradient: return it with its graph, or use "
+                "estimator = 'squared_gradient', which needs only the step's own gradient"
+            )
+        return loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimator(ABC):
+    """A way to estimate tr(H).
+
+    probes: independent draws averaged per estimate; its error falls as 1/√probes.
+    """
+
+    name: ClassVar[str]
+    probes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.probes < 1:
+            raise SpecError(f"probes must be at least 1, got {self.probes}")
+
+    def estimate(
+        self,
+        model: nn.Module,
+        batch: Any,
+        generator: torch.Generator,
+        *,
+        loss_fn: LossFn,
+        sample_loss_fn: SampleLossFn | None = None,
+        reduce: Reduce = identity,
+        loss_scale: float = 1.0,
+    ) -> CurvatureEstimate:
+        """Estimate the curvature of ``loss_fn(model, batch)`` at the model's weights.
+
+        model: the module itself, not DDP's wrapper; FSDP2 and torch.compile's are welcome.
+        generator: source of the probes, on the model's device; see `probe_generator`.
+        reduce: mean over ranks. Every rank must call, each with its own data and generator.
+        loss_scale: factor on the loss, divided out again, for float16's narrow range; for
+            `squared_gradient` the factor that ``.grad`` still carries.
+
+        Raises WorkloadError, with the name of an estimator that would work, where this one
+        cannot.
+        """
+        if isinstance(model, DistributedDataParallel):
+            raise WorkloadError(
+                "the estimators need the bare module: pass model.module instead of DDP's wrapper"
+            )
+        problem = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
+        if not problem.parameters():
+            raise WorkloadError("the model has no trainable parameter, hence no curvature")
+        with torch.enable_grad():
+            diagonal = self._diagonal(problem)
+        trace, low, high = reduce(_summary(diagonal)).tolist()
+        examples = batch_size(batch) if self.passes else 0
+        return CurvatureEstimate(trace, diagonal, (low, high), self.passes * examples)
+
+    @property
+    @abstractmethod
+    def passes(self) -> float:
+        """Cost per example of the batch, in forward and backward passes."""
+
+    @abstractmethod
+    def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
+        """h by parameter name, averaged over the probes; parameters without a part left out."""
+
+
+def _summary(diagonal: dict[str, Tensor]) -> Tensor:
+    """tr, n·min and n·max of a diagonal, shape [3]."""
+    parts = [whole(h.detach()) for h in diagonal.values() if h.numel()]
+    device = parts[0].device
+    # Sums of millions of small signed terms: double, except where the device has none.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    n = sum(h.numel() for h in parts)
+    ends = [torch.aminmax(h) for h in parts]
+    trace = torch.stack([h.sum(dtype=dtype).to(device) for h in parts]).sum()
+    low = torch.stack([end.min.to(device, dtype) for end in ends]).min()
+    high = torch.stack([end.max.to(device, dtype) for end in ends]).max()
+    return torch.stack([trace, n * low, n * high])

@@ -1,0 +1,61 @@
+"""The true Hessian from first derivatives: a difference of two gradients along a probe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robustlr.curvature.base import Estimator, Problem
+from robustlr.curvature.gradients import gradient
+from robustlr.curvature.probes import add_product, rademacher
+from robustlr.curvature.snapshot import displaceable, untouched
+from robustlr.errors import SpecError, WorkloadError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiniteDifference(Estimator):
+    """h = E[v ⊙ (g(θ + εv) − g(θ))/ε]: same batch, same dropout masks.
+
+    distance: ε, per entry of θ. At 1e-3 the error is 0.3 % in float32 and 1 to 2 % under
+        bfloat16 autocast; with ReLU it also counts kinks, which H does not see (1.6 times).
+
+    Signed, and first derivatives alone, so that it works under FSDP2 and torch.compile. Costs a
+    pass for g(θ) and one per probe, and holds a copy of θ, of g(θ) and the probe.
+    """
+
+    name: ClassVar[str] = "finite_difference"
+    distance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super(FiniteDifference, self).__post_init__()
+        if not (math.isfinite(self.distance) and self.distance > 0.0):
+            raise SpecError(f"distance must be a positive number, got {self.distance}")
+
+    @property
+    def passes(self) -> float:
+        return 1.0 + self.probes
+
+    def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
+        parameters = problem.parameters()
+        for name, p in parameters.items():
+            if p.dtype in (torch.float16, torch.bfloat16):
+                raise WorkloadError(
+                    f"parameter '{name}' is {p.dtype}, too coarse for a finite difference: keep "
+                    "float32 weights under autocast, or use estimator = 'gauss_newton'"
+                )
+        weight = 1.0 / (self.distance * problem.loss_scale * self.probes)
+        total: dict[str, Tensor] = {}
+        with untouched(problem.model) as rewind, displaceable(parameters) as displace:
+            here = gradient(problem.scaled_loss(), problem.model, parameters)
+            for _ in range(self.probes):
+                v = {name: rademacher(p, problem.generator) for name, p in parameters.items()}
+                displace(v, self.distance)
+                rewind()
+                there = gradient(problem.scaled_loss(), problem.model, parameters)
+                for name in filter(here.__contains__, there):
+                    add_product(total, name, v[name], there[name] - here[name], weight)
+        return total

@@ -1,0 +1,108 @@
+"""Hutchinson's estimator of the true, signed Hessian, by double backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from robustlr.curvature.base import Estimator, Problem
+from robustlr.curvature.gradients import differentiate
+from robustlr.curvature.probes import add_product, rademacher
+from robustlr.curvature.sharding import is_sharded
+from robustlr.curvature.snapshot import untouched
+from robustlr.errors import WorkloadError
+
+_FIRST_ORDER = "use estimator = 'gauss_newton' or 'finite_difference'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hutchinson(Estimator):
+    """h = E[v ⊙ Hv], with Hv = ∇(gᵀv), so that tr(H) = E[vᵀHv].
+
+    Unbiased for H itself. The double backward costs about three passes per probe after the one
+    that builds the graph: one probe on a full batch was measured at 4.1 (MLP), 4.9 (ResNet)
+    and 3.4 (transformer) passes, and counts as 4.
+
+    It runs on the original module where the model is compiled, and with the mathematical
+    attention kernel, as neither compiled graphs nor fused kernels have a second derivative.
+
+    Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1989.
+    """
+
+    name: ClassVar[str] = "hutchinson"
+
+    @property
+    def passes(self) -> float:
+        return 1.0 + 3.0 * self.probes
+
+    def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
+        if is_sharded(problem.model):
+            raise WorkloadError(
+                f"FSDP has no double backward, which hutchinson needs: {_FIRST_ORDER}"
+            )
+        parameters = problem.parameters()
+        # Checkpointed parts choose their kernel again during the backward passes.
+        with untouched(problem.model), _eager(problem.model), sdpa_kernel(SDPBackend.MATH):
+            gradients = differentiate(problem.scaled_loss(), parameters, create_graph=True)
+            curved = {name: g for name, g in gradients.items() if g.requires_grad}
+            if not curved:
+                raise WorkloadError(
+                    "the loss has no second derivative: it is linear in the parameters, or a "
+                    "kernel hides it; use estimator = 'finite_difference'"
+                )
+            moving = {name: parameters[name] for name in curved}
+            total: dict[str, Tensor] = {}
+            for left in reversed(range(self.probes)):
+                v = {name: rademacher(p, problem.generator) for name, p in moving.items()}
+                product = _hessian_product(curved, moving, v, keep_graph=left > 0)
+                weight = 1.0 / (problem.loss_scale * self.probes)
+                for name, hv in product.items():
+                    add_product(total, name, v[name], hv, weight)
+        return total
+
+
+def _hessian_product(
+    gradients: dict[str, Tensor],
+    parameters: dict[str, nn.Parameter],
+    v: dict[str, Tensor],
+    *,
+    keep_graph: bool,
+) -> dict[str, Tensor]:
+    try:
+        product = torch.autograd.grad(
+            list(gradients.values()),
+            list(parameters.values()),
+            [v[name].to(g.dtype) for name, g in gradients.items()],
+            retain_graph=keep_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise WorkloadError(
+            f"hutchinson needs a second derivative, which this model lacks ({reason}): "
+            + _FIRST_ORDER
+        ) from error
+    return dict(zip(parameters, product, strict=True))
+
+
+@contextmanager
+def _eager(model: nn.Module) -> Iterator[None]:
+    """Run compiled (parts of) modules as they were written."""
+    compiled = any(
+        hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+        for module in model.modules()
+    )
+    if not compiled:  # set_stance loads the compiler, which takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -1,0 +1,23 @@
+"""Parameters that FSDP2 cut into shards."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether FSDP2 manages (a part of) the model."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The full tensor behind a shard (a gather over the ranks), or `tensor` itself."""
+    full: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full
+
+
+def shards(tensor: Tensor) -> int:
+    """Ranks that hold a part or a copy of `tensor`."""
+    return tensor.device_mesh.size() if isinstance(tensor, DTensor) else 1

@@ -1,0 +1,35 @@
+"""The control: the squared gradient of the step, which is free and not a curvature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from robustlr.curvature.base import Estimator, Problem
+from robustlr.errors import WorkloadError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquaredGradient(Estimator):
+    """h = g², read from ``.grad``: after the step's backward, before clipping and the update.
+
+    A schedule that does as well with ‖g‖² as with tr(H) owes nothing to curvature. ‖g‖² was
+    0.36 to 2.5 times tr(H) and vanishes with the loss. Neither the batch nor the loss is used.
+    """
+
+    name: ClassVar[str] = "squared_gradient"
+
+    @property
+    def passes(self) -> float:
+        return 0.0
+
+    def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
+        gradients = {n: p.grad for n, p in problem.parameters().items() if p.grad is not None}
+        if not gradients:
+            raise WorkloadError(
+                "squared_gradient reads the step's gradient, and there is none: call it after "
+                "backward and before zero_grad, or use estimator = 'hutchinson'"
+            )
+        return {name: (g.detach() / problem.loss_scale).square() for name, g in gradients.items()}

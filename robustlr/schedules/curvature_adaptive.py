@@ -1,0 +1,237 @@
+"""A learning rate that shrinks where the loss is curved: η_t = η_0/√(1 + λ·tr(H_t)).
+
+Notation
+    x_k     k-th usable estimate of tr(H), signed; training reports one every few updates
+    s_k     its bias-corrected moving average; a_k, the same of |x_k|
+    λ       strength of the correction: raw, or c/tr_ref relative to the run's own scale
+
+The order matters. A trace can be negative (networks with normalisation at initialisation),
+and clamping every estimate would bias the mean upwards: so the signed estimates are smoothed
+first, then clamped at 0, then turned into a multiplier, then bounded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from robustlr.errors import SpecError, did_you_mean
+from robustlr.schedules.base import (
+    CurvatureRequest,
+    Feedback,
+    FeedbackSchedule,
+    FloatArray,
+    Lifted,
+    Schedule,
+    require_fraction,
+)
+from robustlr.schedules.fixed import Fixed
+
+ESTIMATORS = ("hutchinson", "gauss_newton", "finite_difference", "squared_gradient")
+_NO_ANNEALING = Fixed()
+
+
+def curvature_multiplier(trace: ArrayLike, strength: ArrayLike) -> FloatArray:
+    """1/√(1 + λ·max(0, tr)), in [0, 1], elementwise.
+
+    trace: tr, any shape. strength: λ ≥ 0, broadcast against it.
+
+    >>> curvature_multiplier([-5.0, 0.0, 3.0], 1.0)
+    array([1. , 1. , 0.5])
+    """
+    positive = np.maximum(np.asarray(trace, dtype=np.float64), 0.0)
+    return np.asarray(1.0 / np.sqrt(1.0 + np.asarray(strength) * positive))
+
+
+@dataclass(frozen=True, slots=True)
+class CurvatureAdaptiveState:
+    """What the schedule has seen so far.
+
+    estimates, clamped: usable estimates, and those after which the average was negative.
+    skipped, skipped_in_a_row: estimates that were not finite. trace: x_k.
+    average, magnitude: uncorrected moving averages of x and |x|.
+    reference: tr_ref, once known. extremes: the bounds that came with x_k.
+    """
+
+    step: int
+    num_steps: int
+    estimates: int = 0
+    clamped: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    trace: float | None = None
+    average: float = 0.0
+    magnitude: float = 0.0
+    reference: float | None = None
+    extremes: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
+    """m_t = a(t/T)·clip(1/√(1 + λ·max(0, s_k)), min_multiplier, max_multiplier).
+
+    estimator, every, batch_fraction, probes: which estimate of tr(H), every how many updates,
+        on which share of the batch, with how many probes (see `CurvatureRequest`).
+    scale, strength: "raw" takes λ = strength, as the paper does; it does not transfer, as
+        traces of small networks already run from −150 to 350. "relative" takes
+        λ = strength/tr_ref, so that η is measured against the run's first curvature. tr_ref is
+        a_k as soon as s_k ≥ a_k/2, the first average that is no longer mostly noise (where no
+        estimate is negative, simply the first). Before any estimate, tr = tr_ref.
+    smoothing: decay of the moving average per estimate, in [0, 1).
+    bounds: "explicit" uses min_multiplier and max_multiplier. "eigenvalue" uses the paper's,
+        1/√(1 + λ·n·h) at the largest and the smallest entry h of the estimated diagonal: the
+        trace itself always lies between them, so they hardly ever bind.
+    anneal: a, any pure schedule, multiplied in after the bounds; "fixed" for none, as in the
+        paper.
+    max_skipped: non-finite estimates in a row after which telemetry's `curvature_failed` turns
+        1 and the training loop ends the run as diverged. A skipped estimate changes nothing else.
+
+    The trace is usually lowest at the start, so alone this is the opposite of a warmup: put
+    ``+warmup`` in front. Under Adam the curvature that limits the step is that of the
+    preconditioned loss, which tr(H) does not measure.
+
+    >>> schedule = CurvatureAdaptive(scale="raw")
+    >>> state = schedule.update(schedule.init(100), Feedback(0, 2.3, curvature_trace=3.0))
+    >>> schedule.multiplier(state)
+    0.5
+    """
+
+    kind: Literal["curvature_adaptive"] = "curvature_adaptive"
+    estimator: str = "hutchinson"
+    every: int = 20
+    batch_fraction: float = 0.125
+    probes: int = 1
+    scale: Literal["relative", "raw"] = "relative"
+    strength: float = 1.0
+    smoothing: float = 0.9
+    bounds: Literal["explicit", "eigenvalue"] = "explicit"
+    min_multiplier: float = 0.0
+    max_multiplier: float = 1.0
+    anneal: Schedule = _NO_ANNEALING
+    max_skipped: int = 5
+    state_type: ClassVar[type[Any]] = CurvatureAdaptiveState
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise SpecError(
+                f"unknown estimator '{self.estimator}'; {did_you_mean(self.estimator, ESTIMATORS)}"
+            )
+        for name in ("every", "probes", "max_skipped"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 < self.batch_fraction <= 1.0:
+            raise SpecError(f"batch_fraction must be in (0, 1], got {self.batch_fraction}")
+        if not (math.isfinite(self.strength) and self.strength >= 0.0):
+            raise SpecError(f"strength must be a finite number, 0 or more, got {self.strength}")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise SpecError(f"smoothing must be in [0, 1), got {self.smoothing}")
+        for name, known in (("scale", ("relative", "raw")), ("bounds", ("explicit", "eigenvalue"))):
+            value = getattr(self, name)
+            if value not in known:
+                raise SpecError(f"unknown {name} '{value}'; {did_you_mean(value, known)}")
+        require_fraction("min_multiplier", self.min_multiplier)
+        require_fraction("max_multiplier", self.max_multiplier)
+        low, high = self.min_multiplier, self.max_multiplier
+        if low > high:
+            raise SpecError(f"min_multiplier {low} must not exceed max_multiplier {high}")
+        if self.bounds == "eigenvalue" and (low, high) != (0.0, 1.0):
+            raise SpecError("min_multiplier and max_multiplier need bounds = 'explicit'")
+        if not isinstance(self.anneal.lifted(), Lifted):
+            raise SpecError(f"anneal must be a pure schedule, got '{self.anneal.label}'")
+
+    @property
+    def curvature_request(self) -> CurvatureRequest:
+        return CurvatureRequest(
+            estimator=self.estimator,
+            every=self.every,
+            batch_fraction=self.batch_fraction,
+            probes=self.probes,
+        )
+
+    def init(self, num_steps: int) -> CurvatureAdaptiveState:
+        return CurvatureAdaptiveState(0, num_steps)
+
+    def update(self, state: CurvatureAdaptiveState, feedback: Feedback) -> CurvatureAdaptiveState:
+        state = dataclasses.replace(state, step=feedback.step)
+        trace, extremes = feedback.curvature_trace, feedback.curvature_extremes
+        if trace is None:
+            return state
+        if self.bounds == "eigenvalue" and extremes is None:
+            raise SpecError("bounds = 'eigenvalue' needs an estimate with curvature_extremes")
+        if not all(map(math.isfinite, (trace, *(extremes or ())))):
+            return dataclasses.replace(
+                state, skipped=state.skipped + 1, skipped_in_a_row=state.skipped_in_a_row + 1
+            )
+        b = self.smoothing
+        state = dataclasses.replace(
+            state,
+            estimates=state.estimates + 1,
+            skipped_in_a_row=0,
+            trace=trace,
+            average=b * state.average + (1.0 - b) * trace,
+            magnitude=b * state.magnitude + (1.0 - b) * abs(trace),
+            extremes=extremes,
+        )
+        smoothed, magnitude = self._corrected(state)
+        usable = smoothed > 0.0 and smoothed >= magnitude / 2.0
+        return dataclasses.replace(
+            state,
+            clamped=state.clamped + (smoothed < 0.0),
+            reference=magnitude if state.reference is None and usable else state.reference,
+        )
+
+    def multiplier(self, state: CurvatureAdaptiveState) -> float:
+        annealing = float(self.anneal.multiplier(state.step, state.num_steps))
+        return annealing * self._curvature_multiplier(state)
+
+    def telemetry(self, state: CurvatureAdaptiveState) -> Mapping[str, float]:
+        seen = state.trace is not None
+        smoothed = self._corrected(state)[0] if seen else math.nan
+        return {
+            "curvature_trace": math.nan if state.trace is None else state.trace,
+            "curvature_smoothed": smoothed,
+            "curvature_clamped": float(smoothed < 0.0),
+            "curvature_multiplier": self._curvature_multiplier(state),
+            "curvature_failed": float(state.skipped_in_a_row >= self.max_skipped),
+        }
+
+    def outcome(self, state: CurvatureAdaptiveState) -> Mapping[str, int | float | str | None]:
+        return {
+            "curvature_estimates": state.estimates,
+            "curvature_skipped": state.skipped,
+            "curvature_clamped_share": state.clamped / state.estimates if state.estimates else None,
+            "curvature_reference": state.reference,
+        }
+
+    def _corrected(self, state: CurvatureAdaptiveState) -> tuple[float, float]:
+        """s_k and a_k: a moving average from zero has seen a share 1 − βᵏ of its weight."""
+        weight = 1.0 - self.smoothing**state.estimates
+        return state.average / weight, state.magnitude / weight
+
+    def _curvature_multiplier(self, state: CurvatureAdaptiveState) -> float:
+        if state.trace is None:
+            unseen = 1.0 if self.scale == "relative" else 0.0
+            return self._bounded(float(curvature_multiplier(unseen, self.strength)))
+        smoothed, magnitude = self._corrected(state)
+        unit = 1.0
+        if self.scale == "relative":
+            # Until the reference is fixed it follows the average magnitude, so that nothing
+            # jumps on the day it is. Estimates of exactly 0 leave nothing to be relative to.
+            unit = (state.reference if state.reference is not None else magnitude) or 1.0
+        value = float(curvature_multiplier(smoothed / unit, self.strength))
+        if self.bounds == "eigenvalue" and state.extremes is not None:
+            # The larger the trace, the smaller the multiplier: the ends swap.
+            high, low = (
+                float(curvature_multiplier(end / unit, self.strength)) for end in state.extremes
+            )
+            return min(max(value, low), high)
+        return self._bounded(value)
+
+    def _bounded(self, value: float) -> float:
+        return min(max(value, self.min_multiplier), self.max_multiplier)
