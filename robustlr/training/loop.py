@@ -88,7 +88,7 @@ class _Run:
         self.order = BatchOrder(len(self.examples["train"]), cell.batch_size, cell.seed)
         self.schedule = cell.schedule.lifted()
         self.state = self.schedule.init(cell.num_steps)
-        self.probe = CurvatureProbe.requested_by(cell, workload, self.bare_model)
+        self.probe = CurvatureProbe.requested_by(cell, workload, self.bare_model, self.accelerator)
         self.recorder = CurveRecorder()
         self.step = 0
         torch.manual_seed(cell.seed * 1009 + self.accelerator.process_index)
@@ -116,11 +116,10 @@ class _Run:
             last = self.step + 1 == self.cell.num_steps
             evaluates = last or (self.step + 1) % training.eval_every == 0
             logs = evaluates or (training.log_every and (self.step + 1) % training.log_every == 0)
+            self._tell_schedule(loss, micro[0])
+            if self.probe and self.schedule.telemetry(self.state).get("curvature_failed"):
+                return self._diverged(started)
             grad_norm = self._clip_and_measure(bool(logs))
-            trace = None
-            if self.probe is not None:
-                trace = self.probe.trace(self.step, micro, self.accelerator, self.recorder.costs)
-            self.state = self.schedule.update(self.state, Feedback(self.step, loss, trace))
             lr = self.cell.peak_lr * self.schedule.multiplier(self.state)
             if not self._update(lr):
                 skipped += 1
@@ -164,6 +163,14 @@ class _Run:
         if synchronise or self.accelerator.num_processes == 1:
             return nullcontext()
         return self.accelerator.no_sync(self.model)  # type: ignore[no-any-return]
+
+    def _tell_schedule(self, loss: float, batch: Batch) -> None:
+        """Before clipping: the schedule sees the gradient that the loss has."""
+        feedback = Feedback(self.step, loss)
+        if self.probe and self.schedule.wants_curvature(self.state, self.step):
+            estimate = self.probe.estimate(self.step, batch, self.recorder.costs)
+            feedback = Feedback(self.step, loss, estimate.trace, estimate.extremes)
+        self.state = self.schedule.update(self.state, feedback)
 
     def _clip_and_measure(self, logs: bool) -> float | None:
         limit = self.cell.training.clip_norm
