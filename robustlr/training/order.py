@@ -6,6 +6,7 @@ batches in the same order, so that comparisons are paired.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,9 @@ class BatchOrder:
         """Indices of the update at `step`, int64, shape [B]."""
         passes, position = divmod(step, self._batches_per_pass)
         if passes != self._pass:
-            generator = torch.Generator().manual_seed((self._seed << 32) + passes)
+            # Mixed: torch's CPU generator reads the low 32 bits of a seed and no more.
+            mixed = np.random.SeedSequence([self._seed, passes]).generate_state(1)[0]
+            generator = torch.Generator().manual_seed(int(mixed))
             self._shuffled = torch.randperm(self._num_examples, generator=generator)
             self._pass = passes
         start = position * self._batch_size
