@@ -80,9 +80,10 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         on which share of the batch, with how many probes (see `CurvatureRequest`).
     scale, strength: "raw" takes λ = strength, as the paper does; it does not transfer, as
         traces of small networks already run from −150 to 350. "relative" takes
-        λ = strength/tr_ref, so that η is measured against the run's first curvature. tr_ref is
-        a_k as soon as s_k ≥ a_k/2, the first average that is no longer mostly noise (where no
-        estimate is negative, simply the first). Before any estimate, tr = tr_ref.
+        λ = strength/tr_ref, so that η is measured against the run's early curvature. tr_ref is
+        a_k as soon as that is no longer mostly noise: the average holds half of its full weight
+        (7 estimates at 0.9; from one probe alone it was off by tenfold between seeds), and
+        s_k ≥ a_k/2. Until then tr_ref = a_k; before any estimate, tr = tr_ref.
     smoothing: decay of the moving average per estimate, in [0, 1).
     bounds: "explicit" uses min_multiplier and max_multiplier. "eigenvalue" uses the paper's,
         1/√(1 + λ·n·h) at the largest and the smallest entry h of the estimated diagonal: the
@@ -179,7 +180,8 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             extremes=extremes,
         )
         smoothed, magnitude = self._corrected(state)
-        usable = smoothed > 0.0 and smoothed >= magnitude / 2.0
+        heavy = 1.0 - b**state.estimates >= 0.5
+        usable = heavy and smoothed > 0.0 and smoothed >= magnitude / 2.0
         return dataclasses.replace(
             state,
             clamped=state.clamped + (smoothed < 0.0),

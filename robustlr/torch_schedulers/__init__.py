@@ -1,5 +1,7 @@
 """The schedules of a study, in somebody's own PyTorch loop."""
 
+from robustlr.torch_schedulers.base import TorchScheduler
+from robustlr.torch_schedulers.curvature_adaptive import CurvatureAdaptiveLR
 from robustlr.torch_schedulers.schedule import ScheduleLR
 
-__all__ = ["ScheduleLR"]
+__all__ = ["CurvatureAdaptiveLR", "ScheduleLR", "TorchScheduler"]

@@ -27,5 +27,10 @@ def rank() -> int:
     return distributed.get_rank() if _grouped() else 0
 
 
+def world_size() -> int:
+    """Ranks in the group, 1 where there is none."""
+    return distributed.get_world_size() if _grouped() else 1
+
+
 def _grouped() -> bool:
     return distributed.is_available() and distributed.is_initialized()
