@@ -1,1 +1,7 @@
-"""Execution."""
+"""Running the cells of a study on this machine."""
+
+from robustlr.execution.drive import Drive, Snapshot
+from robustlr.execution.estimate import Estimate, estimate_seconds
+from robustlr.execution.slots import default_workers
+
+__all__ = ["Drive", "Estimate", "Snapshot", "default_workers", "estimate_seconds"]

@@ -1,0 +1,44 @@
+"""Arguments that several commands share, and how they become a spec and a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from robustlr.records import RunPaths
+    from robustlr.specs import StudySpec
+
+RUNS = Path("runs")
+
+Study = Annotated[
+    str,
+    typer.Argument(
+        help="A study file (my.toml), the name of a packaged study, or the folder of a run.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The study's folder. [default: runs/<study>]", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def locate(study: str, out: Path | None = None) -> tuple[StudySpec, RunPaths]:
+    """The spec and the folder behind what the user typed.
+
+    Raises SpecError where there is neither a file, nor a packaged study, nor a run of that name.
+    """
+    from robustlr.records import RunPaths, read_spec
+    from robustlr.specs import find_study_file, load_study, packaged_studies
+
+    for folder in (Path(study), RUNS / study):
+        paths = RunPaths(out or folder)
+        known = folder is not Path(study) and study in packaged_studies()
+        if not known and RunPaths(folder).spec.is_file():
+            return read_spec(RunPaths(folder)), paths
+    spec = load_study(find_study_file(study))
+    return spec, RunPaths(out or RUNS / spec.name)

@@ -1,0 +1,255 @@
+"""`robustlr study`: plan, run and watch a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robustlr_cli._arguments import RUNS, Json, Out, Study, locate
+from robustlr_cli._console import duration, note, say, show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    from robustlr.records import RunRecord
+    from robustlr.study import Plan
+
+app = typer.Typer(help="Plan, run and watch a study.", no_args_is_help=True)
+
+_MOST_REASONS = 5
+
+
+@app.command(epilog="Example: robustlr study run digits --workers 2")
+def run(
+    study: Study,
+    out: Out = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Worker processes. [default: one per GPU, or cores / threads per cell]"
+        ),
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Build the report at the end.")] = True,
+) -> None:
+    """Run what is missing of a study, then build its report.
+
+    Interrupt it at will: the same command goes on with what is missing. A wider grid, more
+    schedules or more seeds run only the new cells.
+    """
+    from robustlr.errors import CellsFailedError
+    from robustlr.execution import Drive, default_workers
+    from robustlr.study import plan
+    from robustlr_cli._progress import Progress
+
+    spec, paths = locate(study, out)
+    drive = Drive(
+        spec=spec,
+        paths=paths,
+        workers=workers or default_workers(spec),
+        folders=(Path.cwd(), *([Path(study).resolve().parent] if Path(study).is_file() else [])),
+    )
+    with Progress(spec.name) as progress:
+        drive.run(progress.show)
+    after = plan(spec, paths)
+    note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
+    if report and after.done:
+        from robustlr.records import load_results
+        from robustlr.report import build_report
+
+        page = build_report(
+            load_results(paths, spec),
+            spec.report,
+            paths.report,
+            name=spec.name,
+            question=spec.question,
+        )
+        say(str(page))
+    if after.failed:
+        for record in after.failed[:_MOST_REASONS]:
+            note(f"  failed: {_cell_name(record)}: {record.reason}")
+        raise CellsFailedError(
+            f"{len(after.failed)} of {len(after.cells)} cells failed; their logs are in "
+            f"{paths.logs}, and the same command tries them again"
+        )
+
+
+@app.command(epilog="Example: robustlr study plan digits")
+def plan(
+    study: Study,
+    out: Out = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes to plan for.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few updates of every setting to estimate the cost.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Tell the cells, the estimated cost and what is already done, before anything runs."""
+    from robustlr.execution import default_workers, estimate_seconds
+    from robustlr.study import plan as make_plan
+
+    spec, paths = locate(study, out)
+    current = make_plan(spec, paths)
+    slots = workers or default_workers(spec)
+    facts: dict[str, object] = {
+        "study": spec.name,
+        "folder": str(paths.root),
+        "cells": len(current.cells),
+        "done": len(current.done),
+        "failed": len(current.failed),
+        "damaged": len(current.damaged),
+        "to run": len(current.to_run),
+        "updates to make": sum(cell.num_steps for cell in current.to_run),
+        "workers": slots,
+    }
+    if measure:
+        estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
+        facts["estimated seconds"] = round(estimate.seconds / slots, 1)
+        facts["estimated from"] = estimate.source
+    if current.outside:
+        facts["results the study no longer asks for"] = current.outside
+    if as_json:
+        show_json({name.replace(" ", "_"): value for name, value in facts.items()})
+        return
+    if measure:
+        facts["estimated time"] = duration(float(str(facts.pop("estimated seconds"))))
+        facts["estimated from"] = facts.pop("estimated from")
+    show_facts(facts)
+
+
+@app.command(epilog="Example: robustlr study status digits")
+def status(study: Study, out: Out = None, as_json: Json = False) -> None:
+    """How far a study is, and what failed and why."""
+    from robustlr.records import RunStatus
+    from robustlr.study import living_workers
+    from robustlr.study import plan as make_plan
+
+    spec, paths = locate(study, out)
+    current = make_plan(spec, paths)
+    diverged = sum(record.status is RunStatus.DIVERGED for record in current.done)
+    facts: dict[str, object] = {
+        "study": spec.name,
+        "folder": str(paths.root),
+        "cells": len(current.cells),
+        "completed": len(current.done) - diverged,
+        "diverged": diverged,
+        "failed": len(current.failed),
+        "damaged": len(current.damaged),
+        "missing": len(current.missing),
+        "workers alive": len(living_workers(paths)),
+    }
+    failures = [
+        {"cell": _cell_name(record), "reason": record.reason, "key": record.cell.key}
+        for record in current.failed
+    ]
+    if as_json:
+        show_json(
+            {name.replace(" ", "_"): value for name, value in facts.items()}
+            | {"failures": failures}
+        )
+        return
+    show_facts(facts)
+    if failures:
+        rows = [(failure["cell"], failure["reason"]) for failure in failures]
+        show_table(["failed cell", "reason"], rows)
+
+
+@app.command("list", epilog="Example: robustlr study list")
+def list_studies(as_json: Json = False) -> None:
+    """The packaged studies, and the runs in this folder."""
+    from robustlr.records import RunPaths, read_spec
+    from robustlr.specs import load_study, packaged_studies
+
+    found: dict[str, dict[str, object]] = {}
+    for name, path in packaged_studies().items():
+        spec = load_study(path)
+        found[name] = {
+            "study": name, "cells": sum(1 for _ in spec.cells()), "done": None,
+            "question": spec.question,
+        }  # fmt: skip
+    for folder in sorted(RUNS.glob("*")):
+        paths = RunPaths(folder)
+        if not paths.spec.is_file():
+            continue
+        spec = read_spec(paths)
+        keys = {cell.key for cell in spec.cells()}
+        done = keys & {path.stem for path in paths.cells.glob("*.parquet")}
+        found[folder.name] = {
+            "study": folder.name, "cells": len(keys), "done": len(done),
+            "question": spec.question,
+        }  # fmt: skip
+    if as_json:
+        show_json(list(found.values()))
+        return
+    rows = [tuple(row.values()) for row in found.values()]
+    show_table(["study", "cells", "done", "question"], rows)
+
+
+@app.command(epilog="Example: robustlr study show digits")
+def show(study: Study, out: Out = None, as_json: Json = False) -> None:
+    """What a study asks and how: its question, axes, grid and options."""
+    spec, _ = locate(study, out)
+    if as_json:
+        show_json(spec.table())
+        return
+    grid = spec.grid
+    show_facts(
+        {
+            "study": spec.name,
+            "question": spec.question,
+            "workloads": ", ".join(choice.label for choice in spec.workload),
+            "optimizers": ", ".join(choice.label for choice in spec.optimizer),
+            "schedules": ", ".join(spec.schedule_labels),
+            "learning rates": f"{len(grid)}, from {min(grid):.3g} to {max(grid):.3g}, "
+            f"{grid.points_per_decade} per decade",
+            "seeds": len(spec.seeds),
+            "batch size": ", ".join(map(str, spec.batch_size)),
+            "updates": ", ".join(sorted({str(cell.num_steps) for cell in spec.cells()}, key=int)),
+            "cells": sum(1 for _ in spec.cells()),
+            "baseline": spec.report.baseline,
+        }
+    )
+
+
+@app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the study; the file is NAME.toml.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented study file to start from."""
+    from robustlr.errors import SpecError
+    from robustlr.records import write_atomic
+    from robustlr.specs import TEMPLATE
+
+    path = Path(name).with_suffix(".toml")
+    if path.exists() and not force:
+        raise SpecError(f"{path}: exists already; --force overwrites it")
+    write_atomic(path, TEMPLATE.replace("{name}", path.stem).encode())
+    note(f"next: robustlr study plan {path}")
+    say(str(path))
+
+
+@app.command(epilog="Example: robustlr study schema > study.schema.json")
+def schema() -> None:
+    """The JSON schema of a study file, for editors."""
+    from robustlr.specs import json_schema
+
+    show_json(json_schema())
+
+
+def _outcome(after: Plan) -> str:
+    from robustlr.records import RunStatus
+
+    diverged = sum(record.status is RunStatus.DIVERGED for record in after.done)
+    parts = [f"{len(after.done) - diverged} cells completed", f"{diverged} diverged"]
+    if after.failed:
+        parts.append(f"{len(after.failed)} failed")
+    if after.missing:
+        parts.append(f"{len(after.missing)} missing")
+    return ", ".join(parts)
+
+
+def _cell_name(record: RunRecord) -> str:
+    cell = record.cell
+    return f"{cell.setting} · {cell.schedule.label} · lr {cell.peak_lr:.3g} · seed {cell.seed}"

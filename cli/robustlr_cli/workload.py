@@ -1,0 +1,40 @@
+"""`robustlr workload`: the optimisation problems a study can be run on."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import typer
+
+from robustlr_cli._arguments import Json
+from robustlr_cli._console import note, show_json, show_table
+
+app = typer.Typer(help="The problems a study can be run on.", no_args_is_help=True)
+
+
+@app.command("list", epilog="Example: robustlr workload list")
+def list_workloads(as_json: Json = False) -> None:
+    """Every registered workload, with its options and their defaults."""
+    from robustlr.workloads import workload_class, workload_names
+
+    described: list[dict[str, Any]] = []
+    for kind in sorted(workload_names()):
+        cls = workload_class(kind)
+        options = {
+            field.name: field.default
+            for field in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
+            if field.name != "kind"
+        }
+        summary = (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
+        described.append({"kind": kind, "summary": summary, "options": options})
+    if as_json:
+        show_json(described)
+        return
+    rows = [
+        (row["kind"], row["summary"], ", ".join(f"{k} = {v}" for k, v in row["options"].items()))
+        for row in described
+    ]
+    show_table(["kind", "what it is", "options"], rows)
+    note("Yours: factory = 'package.module:name' in the study file's [workload].")

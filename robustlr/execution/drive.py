@@ -1,0 +1,172 @@
+"""Driving a study on this machine: a worker process in every slot, replaced when it dies.
+
+The parent trains nothing and imports no torch: it watches, requeues what died, and reports.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustlr.errors import RobustlrError, StudyConflictError
+from robustlr.execution.slots import slot_environments
+from robustlr.records import RunPaths
+from robustlr.specs import Cell, StudySpec
+from robustlr.study import CellQueue, hold, prepare, record_failure
+
+_POLL_SECONDS = 0.2
+_MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """How far a drive is: cells ended in all, of which before it began, and the best value."""
+
+    total: int
+    finished: int
+    finished_before: int
+    failed: int
+    best_value: float | None
+    elapsed_seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Drive:
+    """Runs every missing cell of a study with `workers` processes.
+
+    folders: put in front of the workers' import path, for the user's own workloads.
+    """
+
+    spec: StudySpec
+    paths: RunPaths
+    workers: int
+    folders: tuple[Path, ...] = ()
+    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)  # by slot
+    _deaths: Counter[str] = field(default_factory=Counter)  # by cell
+    _fruitless: int = 0
+
+    def run(self, on_progress: Callable[[Snapshot], None]) -> None:
+        """Returns when every cell has a result or FAILED.
+
+        Raises StudyConflictError where another run drives the study or the spec contradicts it,
+        RobustlrError with the words of a worker that could not go on. Workers never outlive the
+        call.
+        """
+        self.paths.create()
+        lock = hold(self.paths.run_lock)
+        if lock is None:
+            raise StudyConflictError(
+                f"{self.paths.root}: another `study run` is at work on this study; wait for it, or "
+                f"watch it with `robustlr study status {self.paths.root}`"
+            )
+        try:
+            started = time.monotonic()
+            current, queue = prepare(self.spec, self.paths)
+            to_run = {cell.key: cell for cell in current.to_run}
+            before = len(current.done)
+
+            def report() -> bool:
+                tally = queue.tally(to_run)
+                on_progress(
+                    Snapshot(
+                        total=len(current.cells),
+                        finished=before + len(to_run) - tally.open,
+                        finished_before=before,
+                        failed=tally.failed,
+                        best_value=tally.best_value,
+                        elapsed_seconds=time.monotonic() - started,
+                    )
+                )
+                return tally.open > 0
+
+            while report():
+                self._staff(min(self.workers, len(queue.waiting())))
+                time.sleep(_POLL_SECONDS)
+                self._bury(queue, to_run)
+        finally:
+            self._dismiss()
+            lock.release()
+
+    def _staff(self, wanted: int) -> None:
+        """Put a worker into free slots, as many as there are cells that wait."""
+        environments = slot_environments(self.spec, self.workers)
+        for slot, environment in enumerate(environments):
+            if wanted <= 0:
+                return
+            wanted -= 1
+            if slot not in self._processes:
+                self._processes[slot] = self._start(slot, environment)
+
+    def _start(self, slot: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        folders = [str(folder) for folder in self.folders]
+        inherited = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([*folders, *([inherited] if inherited else [])])
+        command = [sys.executable, "-m", "robustlr.execution.worker"]
+        with open(self.paths.worker_log(str(slot)), "wb") as log:
+            return subprocess.Popen(
+                [*command, str(self.paths.root), str(slot)],
+                stdin=subprocess.PIPE,  # the worker's lifeline: see robustlr.execution.lifeline
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment, "PYTHONPATH": path},
+            )
+
+    def _bury(self, queue: CellQueue, to_run: dict[str, Cell]) -> None:
+        """Take note of workers that ended; their cells wait again, or have failed."""
+        for slot, process in list(self._processes.items()):
+            status = process.poll()
+            if status is None:
+                continue
+            _release(process)
+            del self._processes[slot]
+            held = queue.running(str(slot))
+            if status == 0 and not held:
+                self._fruitless = 0
+                continue
+            if status > 0:
+                raise RobustlrError(self._last_words(slot))
+            self._fruitless = 0 if held else self._fruitless + 1
+            if self._fruitless == _MOST_FRUITLESS_DEATHS:
+                raise RobustlrError(
+                    f"{_MOST_FRUITLESS_DEATHS} workers in a row {_ended(status)} before they took "
+                    f"a cell; the last one said: {self._last_words(slot)}"
+                )
+            for number, key in held.items():
+                self._retry(queue, number, to_run[key], status)
+
+    def _retry(self, queue: CellQueue, number: int, cell: Cell, status: int) -> None:
+        self._deaths[cell.key] += 1
+        reason = f"its worker {_ended(status)}"
+        queue.fail(number, reason)
+        if self._deaths[cell.key] <= self.spec.execution.max_retries:
+            queue.add([cell], self.spec)
+        elif not self.paths.cell(cell.key).exists():
+            record_failure(self.paths, cell, f"{reason}, {self._deaths[cell.key]} times")
+
+    def _last_words(self, slot: int) -> str:
+        log = self.paths.worker_log(str(slot))
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"nothing (see {log})"
+
+    def _dismiss(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+            _release(process)
+        self._processes.clear()
+
+
+def _release(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _ended(status: int) -> str:
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"

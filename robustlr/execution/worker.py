@@ -1,0 +1,87 @@
+"""One worker process: ``python -m robustlr.execution.worker ROOT WORKER``.
+
+Takes cells until none is left. It ends with its parent, ignores Ctrl-C (the parent decides), and
+says in its last line of output why it gave up, if it did.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from robustlr.errors import RobustlrError, WorkloadError
+from robustlr.execution.lifeline import end_with_parent
+from robustlr.records import RunPaths, RunRecord, read_spec
+from robustlr.specs import Cell, StudySpec, WorkloadSpec
+from robustlr.study import hold, work
+from robustlr.workloads import Workload, build_workload
+
+
+def main(root: str, worker: str) -> int:
+    """Exit status: 0 when no cell is left, 1 when the study cannot go on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    paths = RunPaths(Path(root))
+    try:
+        lock = hold(paths.worker_lock(worker))
+        if lock is None:
+            print(f"worker {worker} is at work already", flush=True)
+            return 1
+        spec = read_spec(paths)
+        _check(spec)
+        work(paths, worker, partial(_run_cell, spec))
+    except RobustlrError as error:
+        print(error, flush=True)
+        return error.exit_code
+    return 0
+
+
+_workloads: dict[str, Workload] = {}
+
+
+def _check(spec: StudySpec) -> None:
+    """Refuse, before any cell runs, what the user wrote wrong; SpecError says where.
+
+    A factory that raises is another matter: its cells fail, one by one, and the others go on.
+    """
+    import torch
+
+    from robustlr.optimizers import build_optimizer
+
+    torch.set_num_threads(spec.execution.threads_per_cell)
+    for choice in spec.workload:
+        with suppress(WorkloadError):
+            _workload(choice)
+    for optimizer in spec.optimizer:
+        with suppress(WorkloadError):
+            build_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+
+
+def _run_cell(spec: StudySpec, cell: Cell) -> tuple[RunRecord, pl.DataFrame]:
+    if cell.training.processes_per_cell > 1:
+        from robustlr.execution.group import run_group
+
+        execution = spec.execution
+        return run_group(
+            cell, threads=execution.threads_per_cell, timeout=execution.timeout_seconds
+        )
+    from robustlr.training import train
+
+    return train(cell, _workload(cell.workload))
+
+
+def _workload(spec: WorkloadSpec) -> Workload:
+    name = json.dumps([spec.kind, spec.factory, dict(spec.options)], sort_keys=True, default=str)
+    if name not in _workloads:
+        _workloads[name] = build_workload(spec)
+    return _workloads[name]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

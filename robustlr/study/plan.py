@@ -1,0 +1,133 @@
+"""What a study has, what it lacks, and bringing its queue in line with that."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustlr.errors import DataError, StorageError, StudyConflictError
+from robustlr.records import (
+    RunPaths,
+    RunRecord,
+    RunStatus,
+    read_record,
+    read_spec,
+    write_json,
+)
+from robustlr.specs import Cell, StudySpec, conflicts
+from robustlr.study.locks import is_held
+from robustlr.study.queue import CellQueue
+
+_ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The cells of a spec against the results in a folder.
+
+    done: results that stand. failed: cells to be tried again. missing: never finished.
+    damaged: result files that cannot be read. outside: results the spec no longer asks for.
+    """
+
+    cells: tuple[Cell, ...]
+    done: tuple[RunRecord, ...]
+    failed: tuple[RunRecord, ...]
+    missing: tuple[Cell, ...]
+    damaged: tuple[Path, ...]
+    outside: int
+
+    @property
+    def to_run(self) -> tuple[Cell, ...]:
+        """Cells without a result that stands, in the spec's order."""
+        done = {record.cell.key for record in self.done}
+        return tuple(cell for cell in self.cells if cell.key not in done)
+
+
+def plan(spec: StudySpec, paths: RunPaths) -> Plan:
+    """Compare a spec with what is on disk; changes nothing.
+
+    Raises StudyConflictError where the spec would change existing cells, key by key.
+    """
+    check_edits(spec, paths)
+    cells = tuple(spec.cells())
+    keys = {cell.key for cell in cells}
+    on_disk = {path.stem for path in paths.cells.glob("*.parquet")}
+    done: list[RunRecord] = []
+    failed: list[RunRecord] = []
+    missing: list[Cell] = []
+    damaged: list[Path] = []
+    for cell in cells:
+        if cell.key not in on_disk:
+            missing.append(cell)
+            continue
+        try:
+            record = read_record(paths.cell(cell.key))
+        except DataError:
+            damaged.append(paths.cell(cell.key))
+            continue
+        (failed if record.status is RunStatus.FAILED else done).append(record)
+    return Plan(
+        cells=cells,
+        done=tuple(done),
+        failed=tuple(failed),
+        missing=tuple(missing),
+        damaged=tuple(damaged),
+        outside=len(on_disk - keys),
+    )
+
+
+def check_edits(spec: StudySpec, paths: RunPaths) -> None:
+    """Raise StudyConflictError where `spec` would change cells that exist under `paths`."""
+    if not paths.spec.exists():
+        return
+    found = conflicts(read_spec(paths), spec)
+    if found:
+        raise StudyConflictError(
+            f"{paths.root} holds this study with other settings: {'; '.join(found)}. "
+            "Undo the edit, or give the changed study another --out"
+        )
+
+
+def prepare(spec: StudySpec, paths: RunPaths) -> tuple[Plan, CellQueue]:
+    """Make the queue hold exactly the cells that are to run; the caller holds the run lock.
+
+    Damaged results are put aside under another name, trials of dead workers are ended, and
+    every cell without a result waits.
+    """
+    paths.create()
+    _wait_for_orphans(paths)
+    current = plan(spec, paths)
+    for path in current.damaged:
+        path.replace(path.with_suffix(".damaged"))
+    for leftover in paths.cells.glob(".*.tmp"):  # of writers that were killed
+        leftover.unlink(missing_ok=True)
+    write_json(paths.spec, spec.table())
+    queue = CellQueue(paths, spec.name)
+    requeue(current.to_run, spec, queue)
+    return current, queue
+
+
+def requeue(cells: tuple[Cell, ...], spec: StudySpec, queue: CellQueue) -> None:
+    """Let every one of `cells` wait once; trials that still claim to run are over."""
+    for number in queue.running():
+        queue.fail(number, "its worker is gone")
+    waiting = queue.waiting()
+    queue.add((cell for cell in cells if cell.key not in waiting), spec)
+
+
+def living_workers(paths: RunPaths) -> list[str]:
+    """Names of the workers that are at work on the study."""
+    locks = sorted(paths.locks.glob("worker-*.lock"))
+    return [lock.stem for lock in locks if is_held(lock)]
+
+
+def _wait_for_orphans(paths: RunPaths) -> None:
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while (alive := living_workers(paths)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if alive:
+        raise StorageError(
+            f"{paths.root}: workers of another run are still at work ({', '.join(alive)}); "
+            "wait for them or end them"
+        )
