@@ -1,0 +1,35 @@
+"""Frames as figures: one function each, without any I/O."""
+
+from robustlr.figures.curves import curvature_trace, loss_curves
+from robustlr.figures.dots import sensitivities, tolerated_grids
+from robustlr.figures.grids import regret_against_resolution
+from robustlr.figures.learning_rates import seed_spread, value_against_learning_rate
+from robustlr.figures.misspecification import (
+    misspecification_against_theory,
+    misspecification_curves,
+)
+from robustlr.figures.rates import exponents, value_against_horizon
+from robustlr.figures.rendering import png, svg
+from robustlr.figures.speed import performance_profile, speedup_against_misspecification
+from robustlr.figures.style import Look, Looks, looks
+
+__all__ = [
+    "Look",
+    "Looks",
+    "curvature_trace",
+    "exponents",
+    "looks",
+    "loss_curves",
+    "misspecification_against_theory",
+    "misspecification_curves",
+    "performance_profile",
+    "png",
+    "regret_against_resolution",
+    "seed_spread",
+    "sensitivities",
+    "speedup_against_misspecification",
+    "svg",
+    "tolerated_grids",
+    "value_against_horizon",
+    "value_against_learning_rate",
+]
