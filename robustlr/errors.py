@@ -54,8 +54,12 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     "did you mean 'cosine'?"
     >>> did_you_mean("zzz", ["fixed", "cosine"])
     'known: cosine, fixed'
+    >>> did_you_mean("zzz", [])
+    'none is known'
     """
     names = sorted(known)
+    if not names:
+        return "none is known"
     near = difflib.get_close_matches(name, names, n=limit, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(f"'{match}'" for match in near) + "?"

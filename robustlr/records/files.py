@@ -16,10 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from robustlr.errors import DataError, SpecError, StorageError
+from robustlr.errors import DataError, StorageError
+from robustlr.records.paths import RunPaths
 from robustlr.records.record import RunRecord
+from robustlr.specs import StudySpec
 
 _RECORD = "robustlr.record"
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What Polars raises for a file that is missing or damaged."""
 
 CURVE_SCHEMA: dict[str, pl.DataType] = {
     "step": pl.Int64(),
@@ -56,8 +60,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StorageError(
-            f"{path}: cannot be written: {error.strerror}; nothing already computed is lost, "
-            "mend that and run the same command again"
+            f"{path}: cannot be written: {error.strerror or error}; nothing already computed is "
+            "lost, mend that and run the same command again"
         ) from error
 
 
@@ -76,6 +80,13 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is damaged: {error}") from error
 
 
+def read_spec(paths: RunPaths) -> StudySpec:
+    """The spec a study folder was last run with. Raises DataError where there is none."""
+    if not paths.spec.exists():
+        raise DataError(f"{paths.root}: no study here; `robustlr study run` makes one")
+    return StudySpec.from_table(read_json(paths.spec), where=str(paths.spec))
+
+
 def write_result(path: Path, record: RunRecord, curve: pl.DataFrame) -> None:
     """Write one cell's record and curve, whole or not at all. Raises StorageError."""
     buffer = io.BytesIO()
@@ -90,15 +101,27 @@ def read_record(path: Path) -> RunRecord:
         return RunRecord.from_table(json.loads(metadata[_RECORD]))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such result file") from error
-    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, SpecError) as error:
-        raise DataError(f"{path}: is damaged; `robustlr study run` makes it again") from error
+    except (*UNREADABLE, KeyError, ValueError) as error:
+        raise _damaged(path) from error
 
 
 def read_curve(path: Path) -> pl.DataFrame:
     """The curve in a result file. Raises DataError for a missing or damaged file."""
     try:
-        return pl.read_parquet(path)
+        curve = pl.read_parquet(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such result file") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: is damaged; `robustlr study run` makes it again") from error
+    except UNREADABLE as error:
+        raise _damaged(path) from error
+    if any(curve.schema.get(name) != dtype for name, dtype in CURVE_SCHEMA.items()):
+        raise _damaged(path)
+    return curve
+
+
+def empty_curve() -> pl.DataFrame:
+    """The curve of a run that left none."""
+    return pl.DataFrame(schema=CURVE_SCHEMA)
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path}: is damaged; remove it and `robustlr study run` makes it again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -12,9 +11,9 @@ from math import lcm
 import polars as pl
 
 from robustlr.errors import DataError
-from robustlr.records.files import CURVE_SCHEMA, read_curve, read_record
+from robustlr.records.files import CURVE_SCHEMA, UNREADABLE, read_curve, read_record
 from robustlr.records.paths import RunPaths
-from robustlr.records.record import RunRecord
+from robustlr.records.record import RunRecord, RunStatus
 from robustlr.specs import Cell, StudySpec
 
 RUN_SCHEMA: dict[str, pl.DataType] = {
@@ -52,6 +51,8 @@ peak_lr = 10^(k/p) on the study's lattice, so that neighbours differ by one and 
 schedules align; `outcome` is JSON. Losses are null where they were never finite: measures clip
 such runs to `chance_loss`."""
 
+_KEY = pl.col("path").str.extract(r"([^/\\]+)\.parquet$")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
@@ -76,20 +77,18 @@ def load_results(paths: RunPaths, spec: StudySpec) -> Results:
     missing = [cell for cell in cells if cell.key not in finished]
     if not present:
         raise DataError(f"{paths.root}: no results yet; `robustlr study run` makes them")
-    with ThreadPoolExecutor() as pool:
-        records = list(pool.map(lambda cell: read_record(paths.cell(cell.key)), present))
-        done = [
-            (cell, record)
-            for cell, record in zip(present, records, strict=True)
-            if record.status != "failed"
-        ]
-        curves = list(pool.map(lambda pair: _keyed_curve(paths, pair[0]), done))
+    records = [read_record(paths.cell(cell.key)) for cell in present]
+    done = [
+        (cell, record)
+        for cell, record in zip(present, records, strict=True)
+        if record.status is not RunStatus.FAILED
+    ]
     return Results(
         runs=run_frame(done),
-        curves=pl.concat(curves, how="diagonal") if curves else empty_curves(),
+        curves=_curves(paths, done),
         points_per_decade=_points_per_decade(cell for cell, _ in done),
         missing=tuple(missing),
-        failed=tuple(record for record in records if record.status == "failed"),
+        failed=tuple(record for record in records if record.status is RunStatus.FAILED),
     )
 
 
@@ -126,6 +125,32 @@ def run_frame(done: Iterable[tuple[Cell, RunRecord]]) -> pl.DataFrame:
 def empty_curves() -> pl.DataFrame:
     """A curve table without rows."""
     return pl.DataFrame(schema={"key": pl.String(), **CURVE_SCHEMA})
+
+
+def _curves(paths: RunPaths, done: list[tuple[Cell, RunRecord]]) -> pl.DataFrame:
+    """All curves in one read; one by one only to name a file that is damaged."""
+    if not done:
+        return empty_curves()
+    longest: dict[str, tuple[int, str]] = {}  # a run ended at once may lack its telemetry
+    for cell, record in done:
+        candidate = (record.summary.steps, cell.key)
+        longest[cell.schedule.label] = max(candidate, longest.get(cell.schedule.label, (-1, "")))
+    schema = dict(CURVE_SCHEMA)
+    try:
+        for _, key in longest.values():
+            schema |= pl.read_parquet_schema(paths.cell(key))
+        return (
+            pl.scan_parquet(
+                [paths.cell(cell.key) for cell, _ in done],
+                schema=schema,
+                missing_columns="insert",
+                include_file_paths="path",
+            )
+            .select(_KEY.alias("key"), pl.all().exclude("path"))
+            .collect()
+        )
+    except UNREADABLE:
+        return pl.concat([_keyed_curve(paths, cell) for cell, _ in done], how="diagonal")
 
 
 def _keyed_curve(paths: RunPaths, cell: Cell) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,10 +78,11 @@ class RunRecord:
     @property
     def value(self) -> float:
         """Final validation loss, clipped to the loss at chance: what Optuna is told."""
-        chance = self.facts.chance_loss if self.facts else float("inf")
+        chance = self.facts.chance_loss if self.facts else math.inf
         loss = self.summary.valid_loss
-        diverged = self.status is not RunStatus.COMPLETED or loss is None
-        return chance if diverged else min(loss, chance)  # type: ignore[type-var,return-value]
+        if self.status is not RunStatus.COMPLETED or loss is None:
+            return chance
+        return min(loss, chance)
 
     def table(self) -> dict[str, Any]:
         """JSON-ready; `from_table` is the inverse."""

@@ -70,9 +70,9 @@ class AnySchedule(ABC):
     def label(self) -> str:
         """Short unique name, and the command line's shorthand: kind and non-default options.
 
-        >>> from robustlr.schedules import Polynomial
-        >>> Polynomial(degree=2).label
-        'polynomial:degree=2'
+        >>> from robustlr.schedules import WSD
+        >>> WSD(decay_fraction=0.5).label
+        'wsd:decay_fraction=0.5'
         """
         return self.kind + _options(self)
 
@@ -231,15 +231,36 @@ def to_table(schedule: AnySchedule) -> dict[str, Any]:
     return table
 
 
+def number(value: float) -> str:
+    """The shortest decimal that reads back as `value`.
+
+    >>> number(2.0), number(0.1), number(1 / 3)
+    ('2', '0.1', '0.3333333333333333')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def _options(schedule: AnySchedule) -> str:
     shown = []
     for field in dataclasses.fields(schedule):  # type: ignore[arg-type]
         value = getattr(schedule, field.name)
-        if field.name == "kind" or value == field.default:
-            continue
-        if isinstance(value, AnySchedule):
-            value = value.label
-        shown.append(
-            f"{field.name}={value:g}" if isinstance(value, float) else f"{field.name}={value}"
+        default = (
+            field.default
+            if field.default_factory is dataclasses.MISSING
+            else field.default_factory()
         )
+        if field.name != "kind" and value != default:
+            shown.append(f"{field.name}={_option(value)}")
     return ":" + ",".join(shown) if shown else ""
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, AnySchedule):
+        plain = value.label.replace("_", "").isalnum()
+        return value.label if plain else f"({value.label})"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(_option, value)) + "]"
+    return number(value) if isinstance(value, float) else str(value)

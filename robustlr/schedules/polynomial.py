@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
-from robustlr.schedules.base import FloatArray, Schedule
+from robustlr.schedules.base import FloatArray, Schedule, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Polynomial(Schedule):
 
     @property
     def label(self) -> str:
-        return "linear" if self.degree == 1 else f"polynomial:degree={self.degree:g}"
+        return "linear" if self.degree == 1 else f"polynomial:degree={number(self.degree)}"
 
     def multiplier(self, step: ArrayLike, num_steps: int) -> FloatArray:
         u = np.asarray(step, dtype=np.float64) / num_steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -18,8 +19,11 @@ from robustlr.schedules.base import (
     FeedbackSchedule,
     FloatArray,
     Schedule,
+    number,
 )
 from robustlr.schedules.cosine import Cosine
+
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ class Warmup(Schedule):
     @property
     def label(self) -> str:
         default = self.warmup_fraction == 0.1
-        return f"{self.then.label}+warmup" + ("" if default else f"={self.warmup_fraction:g}")
+        return f"{self.then.label}+warmup" + ("" if default else f"={number(self.warmup_fraction)}")
 
     @property
     def curvature_request(self) -> CurvatureRequest | None:
@@ -54,7 +58,9 @@ class Warmup(Schedule):
 
     def warmup_steps(self, num_steps: int) -> int:
         """W, the updates of a run of `num_steps` that are spent warming up (at most T − 1)."""
-        return min(int(np.ceil(self.warmup_fraction * num_steps)), num_steps - 1)
+        # 0.07 of 100 updates is 7.000000000000001 in floating point, and means 7
+        exact = self.warmup_fraction * num_steps
+        return min(math.ceil(exact * (1.0 - _ROUNDING)), num_steps - 1)
 
     def multiplier(self, step: ArrayLike, num_steps: int) -> FloatArray:
         if not isinstance(self.then, Schedule):

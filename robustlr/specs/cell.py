@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +18,8 @@ from robustlr.specs.grid import learning_rate
 from robustlr.specs.optimizer import OptimizerSpec, require_factory
 from robustlr.specs.training import TrainingSpec
 from robustlr.validation import parse_table
+
+_EXPONENT = re.compile(r"-?[0-9]{1,9}(/[1-9][0-9]{0,8})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,12 @@ class WorkloadSpec:
         if not isinstance(table, Mapping):
             return table
         own = {key: table[key] for key in ("kind", "factory", "label") if key in table}
-        beside = {k: v for k, v in table.items() if k not in own and k != "options"}
-        return {**own, "options": {**table.get("options", {}), **beside}}
+        beside = {key: table[key] for key in table if key not in own and key != "options"}
+        options = table.get("options", {})
+        return {
+            **own,
+            "options": {**options, **beside} if isinstance(options, Mapping) else options,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,13 @@ class Cell:
     seed: int
     training: TrainingSpec = field(default_factory=TrainingSpec)
 
-    @property
+    def __post_init__(self) -> None:
+        if not _EXPONENT.fullmatch(self.lr_exponent) or (
+            str(Fraction(self.lr_exponent)) != self.lr_exponent
+        ):
+            raise SpecError(f"lr_exponent must be a reduced fraction, got '{self.lr_exponent}'")
+
+    @cached_property
     def peak_lr(self) -> float:
         return learning_rate(Fraction(self.lr_exponent))
 
@@ -82,11 +95,14 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Content hash: file name and Optuna user attribute. Labels do not take part."""
+        """Content hash: file name and Optuna user attribute.
+
+        Labels do not take part, nor the order of options, nor whether a number is written 2 or 2.0.
+        """
         table = self.table()
         for part in ("workload", "optimizer"):
             table[part] = {k: v for k, v in table[part].items() if k != "label"}
-        text = json.dumps(table, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_plain(table), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def table(self) -> dict[str, Any]:
@@ -106,3 +122,12 @@ class Cell:
     def from_table(cls, table: Mapping[str, Any]) -> Cell:
         """Raises SpecError where the table is not a cell's."""
         return parse_table(cls, table, where="cell")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    whole = isinstance(value, float) and value.is_integer()
+    return int(value) if whole else value

@@ -26,17 +26,24 @@ def conflicts(old: StudySpec, new: StudySpec) -> list[str]:
     """
     before, after = old.table(), new.table()
     found = _differences("training", before["training"], after["training"])
-    for axis in ("workload", "optimizer"):
-        labelled = {choice["label"]: choice for choice in after[axis]}
-        for choice in before[axis]:
-            if choice["label"] in labelled:
-                where = f"{axis} '{choice['label']}'"
-                found += _differences(where, choice, labelled[choice["label"]])
-    for axis in ("batch_size", "num_steps", "num_examples"):
-        gone = sorted(set(before[axis]) - set(after[axis]))
-        if gone:
-            found.append(f"{axis}: {_plain(before[axis])} -> {_plain(after[axis])}")
+    for axis in ("workload", "optimizer", "schedule"):
+        was, now = _by_label(old, before, axis), _by_label(new, after, axis)
+        for label in (label for label in was if label in now):
+            found += _differences(f"{axis} '{label}'", was[label], now[label])
+    # A budget that went while another came is the same budget with another number.
+    was_budgets, now_budgets = set(old.budgets()), set(new.budgets())
+    if was_budgets - now_budgets and now_budgets - was_budgets:
+        found += [
+            f"{axis}: {_plain(before[axis])} -> {_plain(after[axis])}"
+            for axis in ("batch_size", "num_steps", "num_examples")
+            if set(before[axis]) != set(after[axis])
+        ]
     return found
+
+
+def _by_label(spec: StudySpec, table: Mapping[str, Any], axis: str) -> dict[str, Any]:
+    labels = [choice.label for choice in getattr(spec, axis)]
+    return dict(zip(labels, table[axis], strict=True))
 
 
 def _differences(where: str, old: Any, new: Any) -> list[str]:

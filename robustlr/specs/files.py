@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import robustlr
-from robustlr.errors import SpecError, did_you_mean
+from robustlr.errors import SpecError, did_you_mean, one_line
 from robustlr.schedules import schedule_types
 from robustlr.specs.study import StudySpec
 from robustlr.validation import adapter
@@ -28,17 +28,20 @@ def find_study_file(study: str) -> Path:
 
     Raises SpecError when there is neither.
     """
-    path = Path(study)
-    if path.suffix == ".toml" or path.is_file():
-        if not path.is_file():
-            raise SpecError(
-                f"{path}: no such study file; `robustlr study init {path.stem}` makes one"
-            )
+    path, known = Path(study), packaged_studies()
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise SpecError(f"{study}: cannot be read: {error.strerror}") from error
+    if is_file:
         return path
-    known = packaged_studies()
-    if study not in known:
-        raise SpecError(f"no file and no packaged study '{study}'; {did_you_mean(study, known)}")
-    return known[study]
+    if study in known:
+        return known[study]
+    if is_folder:
+        raise SpecError(f"{path}: is a folder, not a study file")
+    if path.suffix == ".toml":
+        raise SpecError(f"{path}: no such study file; `robustlr study init {path.stem}` makes one")
+    raise SpecError(f"no file and no packaged study '{study}'; {did_you_mean(study, known)}")
 
 
 def load_study(path: Path) -> StudySpec:
@@ -54,6 +57,8 @@ def load_study(path: Path) -> StudySpec:
         raise SpecError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
+        raise SpecError(f"{path}: not valid TOML: {one_line(str(error))}") from error
     table.setdefault("name", path.stem)
     return StudySpec.from_table(table, where=str(path))
 

@@ -15,6 +15,7 @@ from fractions import Fraction
 from robustlr.errors import SpecError
 
 _TOLERANCE = 1e-9  # in decades: bounds written in decimal are not exact powers of ten
+_FINEST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class LearningRateGrid:
     """All 10^(k/p) with low ≤ 10^(k/p) ≤ high, k integer.
 
     low, high: bounds of the peak learning rate, both inside the grid if on the lattice.
-    points_per_decade: p ≥ 1; the grid's ratio is r = 10^(1/p).
+    points_per_decade: p from 1 to 1000; the grid's ratio is r = 10^(1/p).
 
     Raises SpecError for bounds that are not positive and finite, or an empty grid.
 
@@ -39,8 +40,10 @@ class LearningRateGrid:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise SpecError(f"{name} must be a positive learning rate, got {value}")
-        if self.points_per_decade < 1:
-            raise SpecError(f"points_per_decade must be at least 1, got {self.points_per_decade}")
+        if not 1 <= self.points_per_decade <= _FINEST:
+            raise SpecError(
+                f"points_per_decade must be between 1 and {_FINEST}, got {self.points_per_decade}"
+            )
         if self.high < self.low:
             raise SpecError(f"high ({self.high:g}) is below low ({self.low:g})")
         if not self.indices:

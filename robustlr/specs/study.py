@@ -46,20 +46,30 @@ class StudySpec:
     question: str = ""
 
     def __post_init__(self) -> None:
+        if not self.name.strip() or self.name.startswith(".") or not self.name.isprintable():
+            raise SpecError(f"name must be a plain name, got {self.name!r}")
+        if "/" in self.name or "\\" in self.name:
+            raise SpecError(f"name must not hold a slash, got '{self.name}'")
         for axis in ("workload", "schedule", "seeds", "batch_size", "optimizer"):
             if not getattr(self, axis):
-                raise SpecError(f"{axis} must name at least one")
+                raise SpecError(f"{axis} must name at least one, got []")
         if bool(self.num_steps) == bool(self.num_examples):
-            raise SpecError("give either num_steps or num_examples")
+            given = "both" if self.num_steps else "neither"
+            raise SpecError(f"give either num_steps or num_examples, got {given}")
         for axis in ("num_steps", "num_examples", "batch_size"):
-            if any(value < 1 for value in getattr(self, axis)):
-                raise SpecError(f"{axis} must be at least 1, got {min(getattr(self, axis))}")
+            for value in getattr(self, axis):
+                if not 1 <= value < 2**31:
+                    raise SpecError(f"{axis} must be between 1 and {2**31 - 1}, got {value}")
         if len(self.seeds) > _MOST_SEEDS:
-            raise SpecError(f"seeds must be at most {_MOST_SEEDS}")
-        if any(not 0 <= seed < 2**31 for seed in self.seeds):
-            raise SpecError("seeds must be between 0 and 2147483647")
+            raise SpecError(f"seeds must be at most {_MOST_SEEDS}, got {len(self.seeds)} or more")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**31:
+                raise SpecError(f"seeds must be between 0 and {2**31 - 1}, got {seed}")
         if self.num_examples and min(self.num_examples) < max(self.batch_size):
-            raise SpecError("num_examples is smaller than one batch")
+            raise SpecError(
+                f"num_examples {min(self.num_examples)} is smaller than "
+                f"one batch of {max(self.batch_size)}"
+            )
         for axis in ("seeds", "batch_size", "num_steps", "num_examples"):
             _require_distinct(axis, [str(value) for value in getattr(self, axis)])
         _require_distinct("schedule", self.schedule_labels)
@@ -72,15 +82,22 @@ class StudySpec:
                 + did_you_mean(self.report.baseline, self.schedule_labels)
             )
         group = self.training.processes_per_cell * self.training.accumulation_steps
-        if any(size % group for size in self.batch_size):
-            raise SpecError(
-                f"batch_size must be divisible by processes_per_cell x accumulation_steps = {group}"
-            )
+        for size in self.batch_size:
+            if size % group:
+                raise SpecError(
+                    f"batch_size {size} must be divisible by "
+                    f"processes_per_cell x accumulation_steps = {group}"
+                )
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], *, where: str = "") -> StudySpec:
         """A study file's table as a spec. Raises SpecError naming every bad key."""
-        return parse_table(cls, _normalised(table), where=where)
+        try:
+            normalised = _normalised(table)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}" if where else str(error)) from error
+        bare = [axis for axis in _AXES if not isinstance(table.get(axis, []), list)]
+        return parse_table(cls, normalised, where=where, bare=bare)
 
     def table(self) -> dict[str, Any]:
         """JSON-ready, every field written out; `from_table` is the inverse."""
@@ -98,7 +115,7 @@ class StudySpec:
             self.seeds,
             self.workload,
             self.optimizer,
-            self._budgets(),
+            self.budgets(),
             self.schedule,
             self.grid.exponents,
         ):
@@ -113,7 +130,8 @@ class StudySpec:
                 training=self.training,
             )
 
-    def _budgets(self) -> list[tuple[int, int]]:
+    def budgets(self) -> list[tuple[int, int]]:
+        """Every (batch size, number of updates)."""
         if self.num_steps:
             return list(product(self.batch_size, self.num_steps))
         return [(size, total // size) for size in self.batch_size for total in self.num_examples]
@@ -129,6 +147,8 @@ def _normalised(table: Mapping[str, Any]) -> dict[str, Any]:
         out["workload"] = [WorkloadSpec.gather(choice) for choice in out["workload"]]
     seeds = out.get("seeds")
     if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if seeds < 1:
+            raise SpecError(f"seeds must be at least 1, got {seeds}")
         out["seeds"] = list(range(min(seeds, _MOST_SEEDS + 1)))
     return out
 
