@@ -13,7 +13,8 @@ what they were before, to the bit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -135,7 +136,7 @@ class Estimator(ABC):
         problem = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
         if not problem.parameters():
             raise WorkloadError("the model has no trainable parameter, hence no curvature")
-        with torch.enable_grad():
+        with torch.enable_grad(), _enough_examples():
             diagonal = self._diagonal(problem)
         trace, low, high = reduce(_summary(diagonal)).tolist()
         examples = batch_size(batch) if self.passes else 0
@@ -149,6 +150,19 @@ class Estimator(ABC):
     @abstractmethod
     def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
         """h by parameter name, averaged over the probes; parameters without a part left out."""
+
+
+@contextmanager
+def _enough_examples() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise WorkloadError(
+            "BatchNorm needs more than one example and the sub-batch has one: raise "
+            "batch_fraction, or use estimator = 'squared_gradient'"
+        ) from error
 
 
 def _summary(diagonal: dict[str, Tensor]) -> Tensor:

@@ -30,7 +30,9 @@ class Hutchinson(Estimator):
     and 3.4 (transformer) passes, and counts as 4.
 
     It runs on the original module where the model is compiled, and with the mathematical
-    attention kernel, as neither compiled graphs nor fused kernels have a second derivative.
+    attention kernel, as neither compiled graphs nor fused kernels have a second derivative. A
+    custom kernel that lacks one is refused where autograd is told (once_differentiable); where
+    it is not, its part is missing: compare with finite_difference once.
 
     Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1989.
     """
@@ -50,6 +52,7 @@ class Hutchinson(Estimator):
         # Checkpointed parts choose their kernel again during the backward passes.
         with untouched(problem.model), _eager(problem.model), sdpa_kernel(SDPBackend.MATH):
             gradients = differentiate(problem.scaled_loss(), parameters, create_graph=True)
+            _refuse_dead_ends(gradients)
             curved = {name: g for name, g in gradients.items() if g.requires_grad}
             if not curved:
                 raise WorkloadError(
@@ -65,6 +68,27 @@ class Hutchinson(Estimator):
                 for name, hv in product.items():
                     add_product(total, name, v[name], hv, weight)
         return total
+
+
+def _refuse_dead_ends(gradients: dict[str, Tensor]) -> None:
+    """Raise WorkloadError where a kernel is marked as differentiable once.
+
+    The mark is an error node that autograd only runs into when asked for gradients beyond it;
+    asked for the parameters' it goes around, and the kernel's part of H would silently be lost.
+    """
+    stack = [g.grad_fn for g in gradients.values()]
+    seen = set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name().endswith("Error"):  # torch::autograd::Error
+            raise WorkloadError(
+                "hutchinson needs a second derivative, and a custom kernel of this model is marked "
+                f"once_differentiable: {_FIRST_ORDER}"
+            )
+        stack += [source for source, _ in node.next_functions]
 
 
 def _hessian_product(
