@@ -16,44 +16,42 @@ from typing import Any
 
 import polars as pl
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
-from robustlr.errors import SpecError
+from robustlr.errors import WorkloadError
 from robustlr.optimizers import build_optimizer
 from robustlr.records import RunRecord, RunStatus, WorkloadFacts
 from robustlr.schedules import Feedback
 from robustlr.specs import Cell
 from robustlr.training.curvature_probe import CurvatureProbe
-from robustlr.training.order import BatchOrder, micro_batches
+from robustlr.training.order import BatchOrder, micro_batches, mixed_seed
 from robustlr.training.provenance import provenance
 from robustlr.training.recorder import CurveRecorder, Evaluation
-from robustlr.workloads import Batch, Examples, Workload
+from robustlr.training.setting import load_examples, make_accelerator, seed_torch
+from robustlr.workloads import Batch, Split, Workload
 
 _MOST_SKIPPED = 100  # fp16 updates skipped in a row before the run counts as diverged
-_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
     """Train one cell on the device and the ranks of this process group.
 
     Returns the record (COMPLETED or DIVERGED) and the curve, equal on every rank. Raises
-    SpecError where the cell cannot be trained as written; whatever the workload raises.
+    SpecError where the cell cannot be trained as written, WorkloadError and DataError where the
+    workload is not what it should be; and whatever the workload raises.
     """
     run = _Run(cell, workload)
     status = run.to_the_end()
     summary = run.recorder.summary(run.step)
     chance = workload.chance_loss
-    if chance is None:
-        chance = summary.initial_valid_loss
-    if chance is None:
-        raise SpecError(f"workload '{cell.workload.label}': the fresh model's loss is not finite")
     record = RunRecord(
         cell=cell,
         status=status,
         summary=summary,
         facts=WorkloadFacts(
-            chance_loss=chance, optimum_loss=workload.optimum_loss, metric=workload.metric
+            chance_loss=run.initial.valid_loss if chance is None else chance,
+            optimum_loss=workload.optimum_loss,
+            metric=workload.metric,
         ),
         outcome=run.schedule.outcome(run.state),
         provenance=provenance(str(run.accelerator.device))
@@ -62,99 +60,99 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
     return record, run.recorder.curve()
 
 
-def end_training() -> None:
-    """Leave the process group, if there is one (gloo ranks abort at exit without it)."""
-    Accelerator().end_training()
-
-
 class _Run:
-    """The mutable state of one training run."""
+    """The mutable state of one training run: `step` updates are made, `drawn` batches used."""
 
     def __init__(self, cell: Cell, workload: Workload) -> None:
-        self.cell, self.workload = cell, workload
-        self.accelerator = _accelerator(cell)
-        torch.manual_seed(cell.seed)
-        model = workload.model(cell.seed).to(self.accelerator.device)
-        self.bare_model = model
-        self.optimizer = build_optimizer(cell.optimizer, model.parameters(), cell.peak_lr)
-        self.model: nn.Module = self.accelerator.prepare_model(model)
-        self.scaled = cell.training.precision == "fp16"
+        self.cell, self.workload, self.training = cell, workload, cell.training
+        self.accelerator = make_accelerator(cell)
+        device, rank = self.accelerator.device, self.accelerator.process_index
+        seed_torch(cell.seed, device)
+        self.bare_model = workload.model(cell.seed).to(device)
+        self.weights = list(self.bare_model.parameters())
+        self.peak_lr = cell.peak_lr
+        self.optimizer = build_optimizer(cell.optimizer, self.weights, self.peak_lr)
+        self.model: nn.Module = self.accelerator.prepare_model(self.bare_model)
+        self.scaled = self.training.precision == "fp16"
         if self.scaled:  # the scaler lives in Accelerate's optimizer
             self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
-        self.examples = {
-            split: workload.examples(split, cell.seed).to(self.accelerator.device)
-            for split in ("train", "valid", "test")
-        }
+        self.examples = load_examples(cell, workload, device)
         self.order = BatchOrder(len(self.examples["train"]), cell.batch_size, cell.seed)
         self.schedule = cell.schedule.lifted()
         self.state = self.schedule.init(cell.num_steps)
         self.probe = CurvatureProbe.requested_by(cell, workload, self.bare_model, self.accelerator)
         self.recorder = CurveRecorder()
-        self.step = 0
-        torch.manual_seed(cell.seed * 1009 + self.accelerator.process_index)
+        self.step = self.drawn = self.skipped = 0
+        self.lr: float | None = None
+        self.grad_norm: float | None = None
+        seed_torch(mixed_seed(cell.seed, rank), device)  # dropout differs between ranks
+        self.initial = self._evaluate()
+        if not self.initial.finite:
+            raise WorkloadError(
+                f"workload '{cell.workload.label}': the fresh model's loss is "
+                f"{self.initial.valid_loss} on validation and {self.initial.test_loss} on test: "
+                "look at its data and its initialisation"
+            )
+        self.recorder.add_row(0, evaluation=self.initial)
 
     def to_the_end(self) -> RunStatus:
         """Make every update; stop at once where a loss or a weight is not finite."""
-        training = self.cell.training
-        self.recorder.add_row(0, evaluation=self._evaluate())
-        skipped = drawn = 0
+        costs = self.recorder.costs
         while self.step < self.cell.num_steps:
-            started = time.perf_counter()
-            micro = [
-                self.examples["train"].batch(indices)
-                for indices in micro_batches(
-                    self.order.batch(drawn),
-                    training.accumulation_steps,
-                    self.accelerator.process_index,
-                    self.accelerator.num_processes,
-                )
-            ]
-            drawn += 1
-            loss = self._backward(micro)
-            if not math.isfinite(loss):
-                return self._diverged(started)
-            last = self.step + 1 == self.cell.num_steps
-            evaluates = last or (self.step + 1) % training.eval_every == 0
-            logs = evaluates or (training.log_every and (self.step + 1) % training.log_every == 0)
-            self._tell_schedule(loss, micro[0])
-            if self.probe and self.schedule.telemetry(self.state).get("curvature_failed"):
-                return self._diverged(started)
-            grad_norm = self._clip_and_measure(bool(logs))
-            lr = self.cell.peak_lr * self.schedule.multiplier(self.state)
-            if not self._update(lr):
-                skipped += 1
-                if skipped > _MOST_SKIPPED:
-                    return self._diverged(started)
-                continue
-            skipped = 0
-            self.step += 1
-            self.recorder.add_loss(loss)
-            self.recorder.costs.example_passes += self.cell.batch_size
-            self.recorder.costs.wall_seconds += time.perf_counter() - started
-            if logs:
-                evaluation = self._evaluate() if evaluates else None
-                self.recorder.add_row(
-                    self.step,
-                    lr=lr,
-                    grad_norm=grad_norm,
-                    evaluation=evaluation,
-                    telemetry=self.schedule.telemetry(self.state),
-                )
-                if evaluation is not None and not evaluation.finite:
-                    return RunStatus.DIVERGED
+            before, started = self.step, time.perf_counter()
+            finite = self._attempt_update()
+            costs.example_passes += self.cell.batch_size
+            costs.wall_seconds += time.perf_counter() - started
+            if finite and self.step > before:
+                finite = self._record_row()
+            if not finite:
+                self.recorder.diverge(self.step, self.lr)
+                return RunStatus.DIVERGED
         return RunStatus.COMPLETED
+
+    def _attempt_update(self) -> bool:
+        """One update, unless the fp16 scaler skips it; False where the run has diverged."""
+        accelerator, before = self.accelerator, self.state
+        micro = [
+            self.examples["train"].batch(indices)
+            for indices in micro_batches(
+                self.order.batch(self.drawn),
+                self.training.accumulation_steps,
+                accelerator.process_index,
+                accelerator.num_processes,
+            )
+        ]
+        self.drawn += 1
+        loss = self._backward(micro)
+        if not math.isfinite(loss):
+            return False
+        self._tell_schedule(loss, micro[0])
+        if self.probe and self.schedule.telemetry(self.state).get("curvature_failed"):
+            return False
+        self._clip_and_measure()
+        lr = self.peak_lr * self.schedule.multiplier(self.state)
+        if not self._apply(lr):
+            self.state = before
+            self.skipped += 1
+            return self.skipped <= _MOST_SKIPPED
+        self.skipped, self.lr = 0, lr
+        self.step += 1
+        self.recorder.add_loss(loss)
+        return self._weights_are_finite()
 
     def _backward(self, micro: list[Batch]) -> float:
         """Gradient of the mean loss over the update's batch; the loss, reduced over ranks."""
         total: Tensor | None = None
         for position, batch in enumerate(micro):
             with self._synchronised(position + 1 == len(micro)):
-                loss = self.workload.loss(self.model, batch)
+                loss = _checked(self.workload.loss(self.model, batch))
                 share = loss / len(micro) if len(micro) > 1 else loss
-                self.accelerator.backward(share) if self.scaled else share.backward()
+                if self.scaled:
+                    self.accelerator.backward(share)
+                else:
+                    torch.autograd.backward(share)
             total = share.detach() if total is None else total + share.detach()
-        if total is None:
-            raise SpecError("accumulation_steps must be at least 1")
+        assert total is not None, "an update has at least one micro-batch"
         if self.accelerator.num_processes > 1:
             total = self.accelerator.reduce(total.double(), reduction="mean")
         return float(total)
@@ -172,63 +170,84 @@ class _Run:
             feedback = Feedback(self.step, loss, estimate.trace, estimate.extremes)
         self.state = self.schedule.update(self.state, feedback)
 
-    def _clip_and_measure(self, logs: bool) -> float | None:
-        limit = self.cell.training.clip_norm
+    def _clip_and_measure(self) -> None:
+        """Clip the gradient; its norm before clipping is kept where the next row shows it."""
+        limit, shown = self.training.clip_norm, self._logs(self.step + 1)
+        self.grad_norm = None
         if limit is not None:
-            norm = self.accelerator.clip_grad_norm_(self.bare_model.parameters(), limit)
-            return float(norm)
-        if not logs:
-            return None
-        if self.scaled:
-            self.accelerator.unscale_gradients()
-        gradients = [p.grad for p in self.bare_model.parameters() if p.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
+            norm = self.accelerator.clip_grad_norm_(self.weights, limit)
+        elif shown:
+            if self.scaled:
+                self.accelerator.unscale_gradients()
+            gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+        if shown:
+            self.grad_norm = float(norm)
 
-    def _update(self, lr: float) -> bool:
+    def _apply(self, lr: float) -> bool:
         """One optimizer update at `lr`; False where the fp16 scaler skipped it."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         if self.scaled and self.accelerator.optimizer_step_was_skipped:
             return False
         self.workload.project(self.bare_model)
         return True
 
-    def _diverged(self, started: float) -> RunStatus:
-        self.recorder.costs.wall_seconds += time.perf_counter() - started
-        self.recorder.add_row(self.step, lr=self.optimizer.param_groups[0]["lr"])
-        return RunStatus.DIVERGED
+    @torch.no_grad()
+    def _weights_are_finite(self) -> bool:
+        if self.weights[0].is_cuda:  # few kernels and one wait, however many weights
+            return math.isfinite(torch.nn.utils.get_total_norm(self.weights, math.inf))
+        return math.isfinite(sum(float(weight.sum()) for weight in self.weights))
+
+    def _evaluates(self, step: int) -> bool:
+        return step == self.cell.num_steps or step % self.training.eval_every == 0
+
+    def _logs(self, step: int) -> bool:
+        every = self.training.log_every
+        return self._evaluates(step) or (every > 0 and step % every == 0)
+
+    def _record_row(self) -> bool:
+        """A row of the curve where one is due; False where evaluation is not finite."""
+        if not self._logs(self.step):
+            return True
+        evaluation = self._evaluate() if self._evaluates(self.step) else None
+        self.recorder.add_row(
+            self.step,
+            lr=self.lr,
+            grad_norm=self.grad_norm,
+            evaluation=evaluation,
+            telemetry=self.schedule.telemetry(self.state),
+        )
+        return evaluation is None or evaluation.finite
 
     @torch.no_grad()
     def _evaluate(self) -> Evaluation:
         self.bare_model.eval()
-        valid = self._evaluate_split(self.examples["valid"])
-        test = self._evaluate_split(self.examples["test"])
+        valid_loss, valid_metric = self._evaluate_split("valid")
+        test_loss, test_metric = self._evaluate_split("test")
         self.bare_model.train()
-        return Evaluation(valid[0], test[0], valid[1], test[1])
+        return Evaluation(valid_loss, test_loss, valid_metric, test_metric)
 
-    def _evaluate_split(self, examples: Examples) -> tuple[float, float]:
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
-        mine = torch.arange(len(examples))[rank::ranks]
-        sums = torch.tensor(
-            self.workload.evaluate(self.bare_model, examples, mine), dtype=torch.float64
-        )
-        if ranks > 1:
-            sums = self.accelerator.reduce(sums.to(self.accelerator.device), reduction="sum")
-        loss, metric = (sums / len(examples)).tolist()
+    def _evaluate_split(self, split: Split) -> tuple[float, float]:
+        accelerator, examples = self.accelerator, self.examples[split]
+        mine = torch.arange(accelerator.process_index, len(examples), accelerator.num_processes)
+        sums = self.workload.evaluate(self.bare_model, examples, mine)
+        if accelerator.num_processes > 1:
+            both = torch.tensor(sums, dtype=torch.float64, device=accelerator.device)
+            sums = tuple(accelerator.reduce(both, reduction="sum").tolist())
         self.recorder.costs.evaluation_passes += len(examples) / 3.0  # forward alone: a third
+        loss, metric = (total / len(examples) for total in sums)
         return loss, self.workload.metric_value(loss, metric)
 
 
-def _accelerator(cell: Cell) -> Accelerator:
-    precision = _PRECISIONS[cell.training.precision]
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise SpecError("training.precision = 'fp16' needs a GPU; use 'bf16' or 'fp32' here")
-    accelerator = Accelerator(mixed_precision=precision)
-    if accelerator.num_processes != cell.training.processes_per_cell:
-        raise SpecError(
-            f"the cell wants {cell.training.processes_per_cell} processes, "
-            f"this group has {accelerator.num_processes}"
-        )
-    return accelerator
+def _checked(loss: Any) -> Tensor:
+    """`loss` if it is what a workload must return. Raises WorkloadError."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        shown = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise WorkloadError(f"a workload's loss must be a scalar tensor, the mean; got {shown}")
+    if not loss.requires_grad:
+        raise WorkloadError("a workload's loss must depend on the model's weights; it has no graph")
+    return loss

@@ -36,9 +36,7 @@ class BatchOrder:
         """Indices of the update at `step`, int64, shape [B]."""
         passes, position = divmod(step, self._batches_per_pass)
         if passes != self._pass:
-            # Mixed: torch's CPU generator reads the low 32 bits of a seed and no more.
-            mixed = np.random.SeedSequence([self._seed, passes]).generate_state(1)[0]
-            generator = torch.Generator().manual_seed(int(mixed))
+            generator = torch.Generator().manual_seed(mixed_seed(self._seed, passes))
             self._shuffled = torch.randperm(self._num_examples, generator=generator)
             self._pass = passes
         start = position * self._batch_size
@@ -55,3 +53,12 @@ def micro_batches(indices: Tensor, accumulation_steps: int, rank: int, ranks: in
         return [indices]
     shares = indices.reshape(accumulation_steps, ranks, -1)
     return list(shares[:, rank].unbind())
+
+
+def mixed_seed(*parts: int) -> int:
+    """A seed that depends on every part; torch's CPU generator reads no more than 32 bits.
+
+    >>> mixed_seed(0, 1) != mixed_seed(1, 0)
+    True
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

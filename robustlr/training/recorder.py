@@ -74,8 +74,7 @@ class CurveRecorder:
         for name in Costs.__slots__:
             row[name] = getattr(self.costs, name)
         if evaluation is not None:
-            for name in Evaluation.__slots__:
-                row[name] = _finite(getattr(evaluation, name))
+            row |= _numbers(evaluation)
             self._initial = self._initial or evaluation
             self._last = evaluation
             if evaluation.finite and (
@@ -83,6 +82,12 @@ class CurveRecorder:
             ):
                 self._best = evaluation
         self.rows.append(row)
+
+    def diverge(self, step: int, lr: float | None) -> None:
+        """The run ended after `step` updates: it has no final value, whatever it had before."""
+        if self.rows[-1]["step"] != step:
+            self.add_row(step, lr=lr)
+        self._last = None
 
     def curve(self) -> pl.DataFrame:
         """All rows, with CURVE_SCHEMA's columns first and telemetry behind them."""
@@ -92,22 +97,25 @@ class CurveRecorder:
 
     def summary(self, steps: int) -> RunSummary:
         """The run's numbers after `steps` updates."""
-        last, best, first = self._last, self._best, self._initial
+        final = {} if self._last is None else _numbers(self._last)
+        best = {} if self._best is None else _numbers(self._best)
+        first = {} if self._initial is None else _numbers(self._initial)
         return RunSummary(
-            valid_loss=_finite(last and last.valid_loss),
-            test_loss=_finite(last and last.test_loss),
-            valid_metric=_finite(last and last.valid_metric),
-            test_metric=_finite(last and last.test_metric),
-            best_valid_loss=best and best.valid_loss,
-            best_test_loss=best and best.test_loss,
-            initial_valid_loss=_finite(first and first.valid_loss),
-            initial_test_loss=_finite(first and first.test_loss),
+            **final,
+            best_valid_loss=best.get("valid_loss"),
+            best_test_loss=best.get("test_loss"),
+            initial_valid_loss=first.get("valid_loss"),
+            initial_test_loss=first.get("test_loss"),
             steps=steps,
             example_passes=self.costs.example_passes,
             curvature_passes=self.costs.curvature_passes,
             evaluation_passes=self.costs.evaluation_passes,
             wall_seconds=self.costs.wall_seconds,
         )
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, float | None]:
+    return {name: _finite(getattr(evaluation, name)) for name in Evaluation.__slots__}
 
 
 def _finite(value: float | None) -> float | None:

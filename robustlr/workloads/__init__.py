@@ -4,6 +4,7 @@ from robustlr.workloads.base import Batch, Examples, Split, TensorExamples, Work
 from robustlr.workloads.classification import Classification
 from robustlr.workloads.registry import (
     build_workload,
+    describe_workloads,
     workload_class,
     workload_names,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "TensorExamples",
     "Workload",
     "build_workload",
+    "describe_workloads",
     "workload_class",
     "workload_names",
 ]

@@ -17,12 +17,15 @@ optimizer and the learning rate.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from robustlr.errors import DataError
 
 Split = Literal["train", "valid", "test"]
 Batch = Sequence[Tensor]
@@ -43,9 +46,23 @@ class Examples(Protocol):
 
 
 class TensorExamples:
-    """Examples that fit in memory: tensors of equal leading dimension."""
+    """Examples that fit in memory: tensors of equal leading dimension, every number finite.
+
+    Raises DataError where they are not, naming the tensor and the example.
+    """
 
     def __init__(self, *tensors: Tensor) -> None:
+        lengths = [len(tensor) for tensor in tensors]
+        if len(set(lengths)) != 1 or not lengths[0]:
+            raise DataError(f"examples need tensors of one length above 0, got lengths {lengths}")
+        for position, tensor in enumerate(tensors):
+            bad = (~torch.isfinite(tensor)).flatten(1 if tensor.ndim > 1 else 0)
+            if bad.any():
+                rows = (bad.any(dim=1) if tensor.ndim > 1 else bad).nonzero()
+                raise DataError(
+                    f"tensor {position} of the examples is not finite in {len(rows)} of "
+                    f"{len(tensor)} examples, the first is number {int(rows[0])}"
+                )
         self.tensors = tensors
 
     def __len__(self) -> int:
@@ -55,7 +72,9 @@ class TensorExamples:
         return tuple(tensor[indices] for tensor in self.tensors)
 
     def to(self, device: torch.device) -> TensorExamples:
-        return TensorExamples(*(tensor.to(device) for tensor in self.tensors))
+        moved = copy.copy(self)  # checked already
+        moved.tensors = tuple(tensor.to(device) for tensor in self.tensors)
+        return moved
 
 
 class Workload(ABC):
@@ -102,7 +121,8 @@ class Workload(ABC):
         The loop gives every rank its own indices and divides by the number of all.
         """
         loss_sum = metric_sum = 0.0
-        for part in indices.split(self.evaluation_batch):
+        for start in range(0, len(indices), self.evaluation_batch):
+            part = indices[start : start + self.evaluation_batch]
             loss, metric = self.score(model, examples.batch(part))
             loss_sum += float(loss) * len(part)
             metric_sum += float(metric) * len(part)
@@ -121,5 +141,5 @@ class Workload(ABC):
         """
         return None
 
-    def project(self, model: nn.Module) -> None:
+    def project(self, model: nn.Module) -> None:  # noqa: B027, a default and not a gap
         """Put the weights back into the domain after an update, where there is one."""

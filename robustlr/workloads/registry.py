@@ -5,14 +5,15 @@ Names are known without importing anything heavy; classes are imported when they
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
 from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
-from robustlr.specs import WorkloadSpec
 from robustlr.plugins import import_object
+from robustlr.specs import WorkloadSpec
 from robustlr.validation import parse_table
 from robustlr.workloads.base import Workload
 
@@ -25,8 +26,16 @@ BUILTIN: Mapping[str, str] = {
 
 
 def workload_names() -> dict[str, str]:
-    """Every registered kind and the "module:name" behind it."""
-    return {**BUILTIN, **{point.name: point.value for point in entry_points(group=GROUP)}}
+    """Every registered kind and the "module:name" behind it.
+
+    Raises SpecError where an installed entry point would take the name of another.
+    """
+    names = dict(BUILTIN)
+    for point in entry_points(group=GROUP):
+        if point.name in names or point.name == "factory":
+            raise SpecError(f"entry point {GROUP}:{point.name} takes a name in use: rename yours")
+        names[point.name] = point.value
+    return names
 
 
 def workload_class(kind: str) -> Any:
@@ -34,8 +43,19 @@ def workload_class(kind: str) -> Any:
     names = workload_names()
     if kind not in names:
         hint = did_you_mean(kind, names)
-        raise SpecError(f"unknown workload '{kind}'; {hint} Yours: factory = 'module:name'")
+        raise SpecError(f"unknown workload '{kind}'; {hint} (yours: factory = 'module:name')")
     return import_object(names[kind])
+
+
+def describe_workloads() -> list[dict[str, Any]]:
+    """kind, summary (a sentence) and options with their defaults of every registered workload."""
+    described = []
+    for kind in sorted(workload_names()):
+        maker = workload_class(kind)
+        described.append(
+            {"kind": kind, "summary": _summary(maker), "options": _default_options(maker)}
+        )
+    return described
 
 
 def build_workload(spec: WorkloadSpec) -> Workload:
@@ -65,3 +85,16 @@ def build_workload(spec: WorkloadSpec) -> Workload:
             "not a subclass of robustlr.workloads.Workload"
         )
     return workload
+
+
+def _summary(maker: Any) -> str:
+    return (inspect.getdoc(maker) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _default_options(maker: Any) -> dict[str, Any]:
+    parameters = inspect.signature(maker).parameters.values()
+    return {
+        parameter.name: None if parameter.default is parameter.empty else parameter.default
+        for parameter in parameters
+        if parameter.name != "kind" and parameter.kind is not parameter.VAR_KEYWORD
+    }
