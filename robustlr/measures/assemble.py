@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from dataclasses import dataclass
 
 import polars as pl
 
 from robustlr.measures import schemas
 from robustlr.measures.arrays import stack
+from robustlr.measures.convergence import convergence_frame
 from robustlr.measures.cube import Quantity, build_cubes
+from robustlr.measures.curves import flat_curves
 from robustlr.measures.ensemble import Ensemble
+from robustlr.measures.horizon import horizon_frames
 from robustlr.measures.misspecification import exponent_frame, misspecification_frame
 from robustlr.measures.notes import notes_frame
+from robustlr.measures.pairwise import pairwise_frame
+from robustlr.measures.profiles import profile_frames
 from robustlr.measures.regret import coarse_grids, regret_frame
 from robustlr.measures.resampling import Interval, make_plan
 from robustlr.measures.sensitivity import sensitivity_frame
+from robustlr.measures.speedup import speedup_frame, speedup_notes, times_to_target
 from robustlr.measures.tolerance import tolerance_frame
 from robustlr.measures.tuned import per_lr_frame, tuned_frame
 from robustlr.records import Results
@@ -72,12 +79,17 @@ def measure(
         cross_fit=cross_fit,
         seed=seed,
     )
-    frames: dict[str, list[pl.DataFrame]] = {
-        field.name: [] for field in dataclasses.fields(Measures)
-    }
+    curves = flat_curves(results)
+    frames: dict[str, list[pl.DataFrame]] = defaultdict(list)
+    ensembles, timed = [], []
     for cube in cubes:
         ensemble = Ensemble.of(cube, plan)
         grids = [coarse_grids(fold) for fold in ensemble.folds]
+        times = times_to_target(ensemble, curves, report)
+        ensembles.append(ensemble)
+        if times is not None:
+            timed.append((ensemble, times))
+            frames["speedup"].append(speedup_frame(ensemble, times, report))
         for name, block in {
             "tuned": tuned_frame(ensemble),
             "per_lr": per_lr_frame(ensemble),
@@ -86,14 +98,18 @@ def measure(
             "tolerance": tolerance_frame(
                 ensemble, grids, epsilon=report.epsilon, baseline=report.baseline
             ),
+            "pairwise": pairwise_frame(ensemble, baseline=report.baseline),
             "sensitivity": sensitivity_frame(ensemble),
             "exponent": exponent_frame(ensemble),
-            "notes": notes_frame(ensemble, report),
+            "notes": notes_frame(ensemble, report, speedup_notes(cube, times, curves)),
         }.items():
             frames[name].append(block)
+    frames["rate"], frames["horizon"] = ([f] for f in horizon_frames(ensembles, curves))
+    frames["profile"], frames["score"] = ([f] for f in profile_frames(timed))
+    frames["convergence"] = [convergence_frame(results.runs, curves)]
     return Measures(
         **{
-            name: stack(getattr(schemas, f"{name.upper()}_SCHEMA"), blocks)
-            for name, blocks in frames.items()
+            field.name: stack(getattr(schemas, f"{field.name.upper()}_SCHEMA"), frames[field.name])
+            for field in dataclasses.fields(Measures)
         }
     )

@@ -36,8 +36,8 @@ class Cube:
     raw: report before clipping, NaN where it was not finite. initial: report at initialisation.
     metric_value: the test metric, whatever is reported. All [S, L, n], NaN where there is no
     run; smaller is better. row: of the run frame, or −1. diverged: no finite loss at the end.
-    chance, optimum: of the reported quantity; optimum is NaN where unknown. at_chance: schedules
-    without a run whose validation loss is below chance, [S].
+    chance, optimum: of the reported quantity; optimum is NaN where unknown. chance_loss: where
+    `select` is clipped. at_chance: schedules without a run below it, [S].
     notes: what is missing or doubtful in the numbers, in sentences.
     """
 
@@ -58,6 +58,7 @@ class Cube:
     initial: FloatArray
     metric_value: FloatArray
     at_chance: BoolArray
+    chance_loss: float
     chance: float
     optimum: float
     notes: tuple[str, ...]
@@ -192,6 +193,7 @@ def _build(part: pl.DataFrame, seeds: IntArray, on: Quantity, total: int) -> Cub
         initial=scatter(np.where(np.isfinite(initial), initial, chance)),
         metric_value=scatter(_clipped(metric, chance_metric)),
         at_chance=np.nanmin(select, axis=(1, 2)) >= chance_loss,
+        chance_loss=chance_loss,
         chance=chance,
         optimum=optimum,
         notes=tuple(notes),

@@ -14,7 +14,7 @@ import polars as pl
 from robustlr.measures.arrays import frame, spread, stack, take
 from robustlr.measures.cube import BoolArray, FloatArray, IntArray
 from robustlr.measures.ensemble import Ensemble, Fold
-from robustlr.measures.resampling import Weights, weighted_mean
+from robustlr.measures.resampling import weighted_mean
 from robustlr.measures.schemas import EXPONENT_SCHEMA, MISSPECIFICATION_SCHEMA
 
 RHO_LOW, RHO_HIGH = 10.0, 100.0
@@ -126,14 +126,14 @@ def _excess_ratio(fold: Fold, s: int, shifts: IntArray) -> FloatArray:
     """Unclipped excess over the known optimum, relative to the tuned one, [shifts, R]."""
     if np.isnan(fold.cube.optimum):
         return np.full((len(shifts), fold.tuned.shape[1]), np.nan)
-    excess = _unclipped(fold, s, fold.weights) - fold.cube.optimum
+    excess = unclipped(fold, s) - fold.cube.optimum
     tuned = take(excess, fold.tuned[s])
     ratio = _shifted(excess, fold, s, shifts) / np.where(tuned > 0, tuned, np.nan)
     return np.asarray(ratio)
 
 
-def _unclipped(fold: Fold, s: int, weights: Weights) -> FloatArray:
+def unclipped(fold: Fold, s: int) -> FloatArray:
     """Mean of the unclipped values, [L, R]; NaN where a run has none: its excess is unbounded."""
     raw = fold.cube.raw[s]
     lost = ((fold.cube.row[s] >= 0) & ~np.isfinite(raw)).any(axis=1)
-    return np.where(lost[:, None], np.nan, weighted_mean(raw, weights.report))
+    return np.where(lost[:, None], np.nan, weighted_mean(raw, fold.weights.report))

@@ -15,14 +15,15 @@ from robustlr.specs import ReportSpec
 _LEAST_SEEDS = 6  # 2/2⁵ = 0.0625: with five, no sign-flip test can reach p < 0.05
 
 
-def notes_frame(ensemble: Ensemble, report: ReportSpec) -> pl.DataFrame:
-    """NOTES_SCHEMA: the sentences of one setting."""
+def notes_frame(ensemble: Ensemble, report: ReportSpec, further: list[str]) -> pl.DataFrame:
+    """NOTES_SCHEMA: the sentences of one setting; further: those of its curves."""
     notes = [
         *ensemble.cube.notes,
         *_gaps(ensemble),
         *_support(ensemble),
         *_tuning(ensemble),
         *_baseline(ensemble, report),
+        *further,
     ]
     return frame(NOTES_SCHEMA, setting=[ensemble.cube.setting] * len(notes), note=notes)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from robustlr.measures.arrays import best_column, frame, max_known, mean_known, spread, stack
+from robustlr.measures.arrays import best_column, frame, max_known, mean_known, spread, stack, take
 from robustlr.measures.cube import Cube, FloatArray, IntArray
 from robustlr.measures.ensemble import Ensemble, Fold
 from robustlr.measures.schemas import REGRET_SCHEMA
@@ -32,19 +32,23 @@ class CoarseGrids:
     worst: FloatArray
 
 
-def tuned_on_every(select: FloatArray, report: FloatArray, every: int) -> FloatArray:
-    """What is reported after tuning on every `every`-th column of select [L, R]: [every, R].
+def chosen_on_every(select: FloatArray, every: int) -> IntArray:
+    """The best column of each sub-grid of select [L, R]: [every, R], −1 where it holds no run.
 
-    Row o is the sub-grid of columns o, o + every, …; NaN where it holds no run.
+    Row o is the sub-grid of columns o, o + every, …; of equals, the lowest learning rate.
+
+    >>> chosen_on_every(np.array([[3.0], [1.0], [2.0]]), 2).tolist()
+    [[2], [1]]
     """
     best = np.full((every, select.shape[1]), np.inf)
-    value = np.full_like(best, np.nan)
+    column = np.full(best.shape, -1, dtype=np.int64)
     for start in range(0, len(select), every):
         candidates = select[start : start + every]
-        better = candidates < best[: len(candidates)]
-        np.copyto(best[: len(candidates)], candidates, where=better)
-        np.copyto(value[: len(candidates)], report[start : start + every], where=better)
-    return value
+        part = slice(0, len(candidates))
+        better = candidates < best[part]
+        np.copyto(best[part], candidates, where=better)
+        np.copyto(column[part], np.arange(start, start + len(candidates))[:, None], where=better)
+    return column
 
 
 def coarse_grids(fold: Fold) -> CoarseGrids:
@@ -54,7 +58,7 @@ def coarse_grids(fold: Fold) -> CoarseGrids:
     worst = np.empty_like(mean)
     for s in range(schedules):
         for every in range(1, columns + 1):
-            values = tuned_on_every(fold.select[s], fold.report[s], every)
+            values = take(fold.report[s], chosen_on_every(fold.select[s], every))
             mean[s, every - 1] = mean_known(values, axis=0)
             worst[s, every - 1] = max_known(values, axis=0)
     return CoarseGrids(mean=mean, worst=worst)
