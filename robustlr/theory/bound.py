@@ -101,19 +101,16 @@ class Bound:
         """
         if not (np.isfinite(ratio) and ratio >= 1.0):
             raise SpecError(f"a ratio must be at least 1, got {ratio}")
-        span = float(np.log(ratio))
-        worst = self._worst_offset(span) if span else self.best
-        # B falls from infinity until it is worst at the range's lower end
+        if ratio == 1.0:
+            return self.best, self.best_lr
+        worst = self._worst_offset(float(np.log(ratio)))
+        # B falls from infinity and is worst at the lower end; below `steepest` it is above 2W
         steepest = float(self.a.min()) / (4.0 * worst)
-        low = (
-            brentq(
-                lambda x: float(np.log(self.value(np.exp(x)) / worst)) - _TOUCHING,
-                np.log(steepest),
-                np.log(self.best_lr),
-                xtol=1e-12,
-            )
-            if span
-            else np.log(self.best_lr)
+        low = brentq(
+            lambda log_lr: float(np.log(self.value(np.exp(log_lr)) / worst)) - _TOUCHING,
+            np.log(steepest),
+            np.log(self.best_lr),
+            xtol=1e-12,
         )
         return worst, float(np.exp(low))
 

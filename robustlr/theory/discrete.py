@@ -38,9 +38,9 @@ def discrete_bound(
     """
     if num_steps < 1:
         raise SpecError(f"num_steps must be at least 1, got {num_steps}")
+    integrals = shape_integrals(schedule, num_steps=num_steps)
     multipliers = require_pure(schedule).multiplier(np.arange(num_steps), num_steps)
     a, b = restart_terms(multipliers, _norms(gradient_norms, num_steps))
-    integrals = shape_integrals(schedule, num_steps=num_steps)
     return Bound(
         label=schedule.label,
         iterate="last",
@@ -53,7 +53,7 @@ def discrete_bound(
 def restart_terms(multipliers: FloatArray, norms: FloatArray) -> tuple[FloatArray, FloatArray]:
     """1/M_k and the bracket of Ω_k for every start k with M_k > 0, in O(T).
 
-    multipliers: m_t, norms: g_t, both of shape [T].
+    multipliers: m_t, not all zero; norms: g_t; both of shape [T].
     """
     last = int(np.flatnonzero(multipliers > 0)[-1]) + 1  # updates of size zero change nothing
     m, squares = multipliers[:last], (multipliers[:last] * norms[:last]) ** 2
