@@ -93,17 +93,27 @@ def share_scale(axis: Axes, epsilon: float, values: FloatArray, label: str) -> N
     Linear up to ε/10, either side of zero, and logarithmic beyond.
     """
     axis.set_ylabel(label)
-    linear = epsilon / 10.0
-    axis.set_yscale("symlog", linthresh=linear, linscale=0.5)
     finite = values[np.isfinite(values)]
-    high = max(float(finite.max(initial=0.0)), 2 * epsilon) * 1.4
-    low = min(float(finite.min(initial=0.0)) * 1.4, -0.3 * linear)
+    signed_log_scale(
+        axis,
+        linear=epsilon / 10.0,
+        low=float(finite.min(initial=0.0)),
+        high=max(float(finite.max(initial=0.0)), 2 * epsilon),
+    )
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
+
+
+def signed_log_scale(axis: Axes, *, linear: float, low: float, high: float) -> None:
+    """y is linear up to `linear` either side of zero, and logarithmic beyond: low to high."""
+    axis.set_yscale("symlog", linthresh=linear, linscale=0.5)
+    high, low = high * 1.4, min(low * 1.4, -0.3 * linear)
     axis.set_ylim(low, high)
-    first, last = math.floor(math.log10(linear)) + 1, math.floor(math.log10(max(high, -low)))
+    first = math.ceil(math.log10(linear) - 1e-9)
+    last = math.floor(math.log10(max(high, -low)))
     ticks = [10.0**power for power in range(first, last + 1)]
     both = [0.0, *ticks, *(-tick for tick in ticks)]
     axis.yaxis.set_major_locator(FixedLocator([tick for tick in both if low <= tick <= high]))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _power(v)))
     axis.yaxis.set_minor_locator(FixedLocator([]))
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robustlr.figures.axes import numbers, ratio_axis, reference_line
-from robustlr.figures.style import INK, MUTED, Look, Looks, drawable, legend, panels, styled
+from robustlr.figures.style import INK, MUTED, PAPER, Look, Looks, drawable, legend, panels, styled
 
 
 def schedule_axis(axis: Axes, names: Sequence[str]) -> None:
@@ -31,6 +31,7 @@ def tolerated_grids(tolerance: pl.DataFrame, looks: Looks, *, baseline: str) -> 
     names = [name for name in looks if name in set(tolerance["schedule"])]
     figure, (left, right) = panels(1, 2, width=9.4, height=1.7 + 0.42 * len(names), sharey=True)
     schedule_axis(left, names)
+    right.grid(visible=False, axis="y")
     for shift, reference in ((-0.14, "own"), (0.14, "best")):
         part = tolerance.filter(pl.col("reference") == reference)
         for position, name in enumerate(names):
@@ -64,6 +65,7 @@ def sensitivities(sensitivity: pl.DataFrame, looks: Looks, *, quantity: str) -> 
     names = [name for name in looks if name in set(sensitivity["schedule"])]
     figure, axes = panels(1, 2, width=9.4, height=1.7 + 0.42 * len(names), sharey=True)
     schedule_axis(axes[0], names)
+    axes[1].grid(visible=False, axis="y")
     for axis, column, title in (
         (axes[0], "sensitivity", "over its own best in the window"),
         (axes[1], "excess_over_best", "over the best schedule's tuned value"),
@@ -94,7 +96,7 @@ def _dot(
         marker=look.marker,
         markersize=8,
         color=look.colour,
-        markerfacecolor=look.colour if filled else "none",
+        markerfacecolor=look.colour if filled else PAPER,
         markeredgewidth=1.5,
         linestyle="none",
     )

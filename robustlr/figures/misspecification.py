@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlr.figures.axes import numbers, ratio_axis, reference_line, series
+from robustlr.figures.axes import numbers, ratio_axis, reference_line, series, signed_log_scale
 from robustlr.figures.style import INK, Looks, legend, panels, styled
 
 _CROWDED = 4
@@ -69,8 +69,9 @@ def misspecification_against_theory(
 
 def _bounded(axis: Axes, curves: pl.DataFrame) -> None:
     """Excess spans decades: logarithmic away from zero, linear where it is below one per cent."""
+    # a resample may choose another centre, so an interval may reach below zero
     columns = ("excess_over_own_best", "excess_over_best")
     values = np.concatenate([numbers(curves, name) for name in columns])
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     if largest > 0:
-        axis.set_yscale("symlog", linthresh=0.01 * largest, linscale=0.6)
+        signed_log_scale(axis, linear=0.01 * largest, low=float(np.nanmin(values)), high=largest)

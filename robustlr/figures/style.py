@@ -131,7 +131,7 @@ def panels(
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for axis in axes:
         sns.despine(ax=axis, left=True)
-        axis.tick_params(axis="y", length=0)
+        axis.tick_params(axis="y", which="both", length=0)
     return figure, axes
 
 
@@ -146,7 +146,7 @@ def legend(figure: Figure, shown: Looks, *, extra: Sequence[tuple[Any, str]] = (
     ]
     entries += list(extra)
     longest = max((len(label) for _, label in entries), default=1)
-    columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (longest + 9))))
+    columns = max(1, min(len(entries), int(figure.get_figwidth() * 13 / (longest + 9))))
     figure.legend(
         [handle for handle, _ in entries],
         [label for _, label in entries],
