@@ -30,8 +30,9 @@ def mean_over_ranks(tensor: torch.Tensor) -> torch.Tensor:
 
 def _rank(rank: int, fn: Callable[[int], Any], folder: str) -> None:
     torch.set_num_threads(1)
-    os.environ["RANK"], os.environ["LOCAL_RANK"] = str(rank), str(rank)
-    os.environ["WORLD_SIZE"] = str(RANKS)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "LOCAL_WORLD_SIZE": RANKS}
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}  # Accelerate asks, none is used
+    os.environ.update({name: str(value) for name, value in (place | rendezvous).items()})
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS
     )
