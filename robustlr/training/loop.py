@@ -55,7 +55,7 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
         ),
         outcome=run.schedule.outcome(run.state),
         provenance=provenance(str(run.accelerator.device))
-        | {"processes": str(run.accelerator.num_processes)},
+        | {"processes": str(run.ranks)},
     )
     return record, run.recorder.curve()
 
@@ -66,7 +66,8 @@ class _Run:
     def __init__(self, cell: Cell, workload: Workload) -> None:
         self.cell, self.workload, self.training = cell, workload, cell.training
         self.accelerator = make_accelerator(cell)
-        device, rank = self.accelerator.device, self.accelerator.process_index
+        device = self.accelerator.device
+        self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
         seed_torch(cell.seed, device)
         self.bare_model = workload.model(cell.seed).to(device)
         self.weights = list(self.bare_model.parameters())
@@ -85,7 +86,7 @@ class _Run:
         self.step = self.drawn = self.skipped = 0
         self.lr: float | None = None
         self.grad_norm: float | None = None
-        seed_torch(mixed_seed(cell.seed, rank), device)  # dropout differs between ranks
+        seed_torch(mixed_seed(cell.seed, self.rank), device)  # dropout differs between ranks
         self.initial = self._evaluate()
         if not self.initial.finite:
             raise WorkloadError(
@@ -112,16 +113,9 @@ class _Run:
 
     def _attempt_update(self) -> bool:
         """One update, unless the fp16 scaler skips it; False where the run has diverged."""
-        accelerator, before = self.accelerator, self.state
-        micro = [
-            self.examples["train"].batch(indices)
-            for indices in micro_batches(
-                self.order.batch(self.drawn),
-                self.training.accumulation_steps,
-                accelerator.process_index,
-                accelerator.num_processes,
-            )
-        ]
+        before, drawn = self.state, self.order.batch(self.drawn)
+        shares = micro_batches(drawn, self.training.accumulation_steps, self.rank, self.ranks)
+        micro = [self.examples["train"].batch(share) for share in shares]
         self.drawn += 1
         loss = self._backward(micro)
         if not math.isfinite(loss):
@@ -153,12 +147,12 @@ class _Run:
                     torch.autograd.backward(share)
             total = share.detach() if total is None else total + share.detach()
         assert total is not None, "an update has at least one micro-batch"
-        if self.accelerator.num_processes > 1:
+        if self.ranks > 1:
             total = self.accelerator.reduce(total.double(), reduction="mean")
         return float(total)
 
     def _synchronised(self, synchronise: bool) -> AbstractContextManager[Any]:
-        if synchronise or self.accelerator.num_processes == 1:
+        if synchronise or self.ranks == 1:
             return nullcontext()
         return self.accelerator.no_sync(self.model)  # type: ignore[no-any-return]
 
@@ -232,12 +226,12 @@ class _Run:
         return Evaluation(valid_loss, test_loss, valid_metric, test_metric)
 
     def _evaluate_split(self, split: Split) -> tuple[float, float]:
-        accelerator, examples = self.accelerator, self.examples[split]
-        mine = torch.arange(accelerator.process_index, len(examples), accelerator.num_processes)
+        examples = self.examples[split]
+        mine = torch.arange(self.rank, len(examples), self.ranks)
         sums = self.workload.evaluate(self.bare_model, examples, mine)
-        if accelerator.num_processes > 1:
-            both = torch.tensor(sums, dtype=torch.float64, device=accelerator.device)
-            sums = tuple(accelerator.reduce(both, reduction="sum").tolist())
+        if self.ranks > 1:
+            both = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
+            sums = tuple(self.accelerator.reduce(both, reduction="sum").tolist())
         self.recorder.costs.evaluation_passes += len(examples) / 3.0  # forward alone: a third
         loss, metric = (total / len(examples) for total in sums)
         return loss, self.workload.metric_value(loss, metric)

@@ -26,7 +26,8 @@ def make_accelerator(cell: Cell) -> Accelerator:
     if shared and AcceleratorState().mixed_precision != precision:
         # Accelerate knows one precision per process; the process group outlives this
         AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=precision)
+    # without cpu=True Accelerate does not see a group of ranks on a machine without a GPU
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=precision)
     if accelerator.num_processes != cell.training.processes_per_cell:
         raise SpecError(
             f"training.processes_per_cell = {cell.training.processes_per_cell}, but this group "

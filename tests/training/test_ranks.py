@@ -1,0 +1,97 @@
+"""Two gloo ranks train the cell that one process trains: the same curve up to float error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from robustlr.records import RunStatus, read_curve, read_record
+from robustlr.specs import AdamW, Cell
+from robustlr.training import train
+from robustlr.workloads import build_workload
+from tests.training.cells import digits_cell
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+CELLS = {
+    "plain": digits_cell(num_steps=20, log_every=1),
+    "accumulated": digits_cell(num_steps=20, log_every=1, batch_size=48, accumulation_steps=3),
+    "clipped": digits_cell("linear+warmup", num_steps=20, log_every=1, clip_norm=0.5),
+    "adamw": digits_cell(num_steps=20, log_every=1, optimizer=AdamW(), lr_exponent="-2"),
+    "feedback": digits_cell("curvature_adaptive:every=5", num_steps=20, log_every=1),
+    "diverging": digits_cell("fixed", num_steps=20, lr_exponent="30"),
+}
+
+
+def of_two(cell: Cell) -> Cell:
+    training = dataclasses.replace(cell.training, processes_per_cell=2)
+    return dataclasses.replace(cell, training=training)
+
+
+def launch(script: Path, *arguments: Path) -> None:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *command, str(script), *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def group_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of every cell of CELLS from both ranks of one group, N-RANK.parquet."""
+    folder = tmp_path_factory.mktemp("ranks")
+    cells = folder / "cells.json"
+    cells.write_text(json.dumps([of_two(cell).table() for cell in CELLS.values()]))
+    launch(ROOT / "tests/training/ranks.py", cells, folder)
+    return folder
+
+
+def compared(curve: pl.DataFrame) -> pl.DataFrame:
+    # an estimate of the curvature has probes of its own on every rank
+    return curve.drop("wall_seconds", "curvature_passes")
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_ranks_agree_to_the_bit(group_results: Path, name: str) -> None:
+    number = list(CELLS).index(name)
+    first, second = (group_results / f"{number}-{rank}.parquet" for rank in (0, 1))
+    assert_frame_equal(
+        read_curve(first).drop("wall_seconds"),
+        read_curve(second).drop("wall_seconds"),
+        check_exact=True,
+    )
+    assert read_record(first).status == read_record(second).status
+
+
+@pytest.mark.parametrize("name", sorted(set(CELLS) - {"feedback"}))
+def test_two_ranks_equal_one(group_results: Path, name: str) -> None:
+    record, alone = train(CELLS[name], build_workload(CELLS[name].workload))
+    result = group_results / f"{list(CELLS).index(name)}-0.parquet"
+    assert_frame_equal(compared(read_curve(result)), compared(alone), rel_tol=1e-4, abs_tol=1e-6)
+    together = read_record(result)
+    assert together.status is record.status
+    assert together.provenance["processes"] == "2"
+    assert read_curve(result)["lr"].to_list() == alone["lr"].to_list()
+
+
+def test_a_feedback_schedule_decides_for_all_ranks(group_results: Path) -> None:
+    result = group_results / f"{list(CELLS).index('feedback')}-0.parquet"
+    record, curve = read_record(result), read_curve(result)
+    assert record.status is RunStatus.COMPLETED
+    assert record.outcome["curvature_estimates"] == 4
+    assert curve["lr"].n_unique() > 1
