@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
-import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,6 +76,8 @@ def looks(schedules: Sequence[str]) -> Looks:
 
 @functools.cache
 def _settings() -> Any:
+    import seaborn as sns  # a second to import: here, where something is drawn
+
     defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _KEPT}
     return {
         **defaults,
@@ -127,6 +128,8 @@ def panels(
     rows: int = 1, columns: int = 1, *, width: float, height: float, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure of width × height inches that no global list knows, and its axes in order."""
+    import seaborn as sns
+
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for axis in axes:

@@ -1,0 +1,98 @@
+"""`robustlr report`: a report folder from a study, or from a table of results from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robustlr_cli._arguments import Study, locate
+from robustlr_cli._console import note, say
+from robustlr_cli._measuring import On, Quantity, Resamples
+
+app = typer.Typer(help="Build a report.", no_args_is_help=True)
+
+Folder = Annotated[Path | None, typer.Option(help="The report's folder.", show_default=False)]
+
+
+@app.command(epilog="Example: robustlr report build digits --on metric")
+def build(
+    study: Study,
+    out: Folder = None,
+    on: Quantity = On.LOSS,
+    resamples: Resamples = 2000,
+) -> None:
+    """Measure what is there of a study and write its report; prints the page's path.
+
+    The folder is runs/<study>/report unless --out says otherwise: report.md, report.html (needs
+    nothing beside itself), figures/, tables/, runs.parquet and provenance.json.
+    """
+    from robustlr.records import load_results
+    from robustlr.report import MADE_WITH, build_report, run_provenance
+
+    spec, paths = locate(study)
+    results = load_results(paths, spec)
+    page = build_report(
+        results,
+        spec.report,
+        out or paths.report,
+        name=spec.name,
+        question=spec.question,
+        provenance_extra={MADE_WITH: run_provenance(paths, results.runs["key"].to_list())},
+        on=on.value,
+        resamples=resamples,
+        command=f"robustlr report build {study} --on {on} --resamples {resamples}",
+    )
+    say(str(page))
+
+
+@app.command("import", epilog="Example: robustlr report import sweep.csv --baseline constant")
+def import_table(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, JSON, JSON Lines or Parquet with columns schedule, lr, seed, value; and "
+            "perhaps step, split, seconds, setting, workload, chance.",
+            show_default=False,
+        ),
+    ],
+    out: Folder = None,
+    name: Annotated[str, typer.Option(help="Title of the report. [default: the file's stem]")] = "",
+    baseline: Annotated[
+        str, typer.Option(help="Schedule to compare with. [default: 'fixed', or the first]")
+    ] = "",
+    epsilon: Annotated[float, typer.Option(help="Tolerated share of chance − best.")] = 0.01,
+    resamples: Resamples = 2000,
+) -> None:
+    """A report on results from elsewhere: W&B, MLflow, a paper.
+
+    One row per run, or per step of a run. Empty, NaN or inf values are runs that diverged. What
+    the table lacks is said in the report.
+    """
+    from robustlr.errors import SpecError, did_you_mean
+    from robustlr.records.imports import import_results
+    from robustlr.report import build_report
+    from robustlr.specs import ReportSpec
+
+    imported = import_results(table)
+    schedules = imported.results.runs["schedule"].unique(maintain_order=True).to_list()
+    if baseline and baseline not in schedules:
+        raise SpecError(f"--baseline '{baseline}': {did_you_mean(baseline, schedules)}")
+    chosen = baseline or ("fixed" if "fixed" in schedules else schedules[0])
+    title = name or table.stem
+    folder = out or Path("runs") / f"{table.stem}-report"
+    options = f"--name '{title}' --baseline '{chosen}' --epsilon {epsilon:g}"
+    page = build_report(
+        imported.results,
+        ReportSpec(baseline=chosen, epsilon=epsilon),
+        folder,
+        name=title,
+        question=f"What does {table.name} say about robustness to the learning rate?",
+        resamples=resamples,
+        command=f"robustlr report import {table} {options} --resamples {resamples}",
+        notes=imported.notes,
+    )
+    for sentence in imported.notes:
+        note(sentence)
+    say(str(page))
