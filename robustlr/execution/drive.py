@@ -20,7 +20,7 @@ from robustlr.records import RunPaths
 from robustlr.specs import Cell, StudySpec
 from robustlr.study import CellQueue, hold, prepare, record_failure
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.25
 _MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anything
 
 
@@ -71,22 +71,22 @@ class Drive:
             to_run = {cell.key: cell for cell in current.to_run}
             before = len(current.done)
 
-            def report() -> bool:
+            while True:
                 tally = queue.tally(to_run)
+                unfinished = tally.waiting + tally.running
                 on_progress(
                     Snapshot(
                         total=len(current.cells),
-                        finished=before + len(to_run) - tally.open,
+                        finished=before + len(to_run) - unfinished,
                         finished_before=before,
                         failed=tally.failed,
                         best_value=tally.best_value,
                         elapsed_seconds=time.monotonic() - started,
                     )
                 )
-                return tally.open > 0
-
-            while report():
-                self._staff(min(self.workers, len(queue.waiting())))
+                if not unfinished:
+                    return
+                self._staff(min(self.workers, tally.waiting))
                 time.sleep(_POLL_SECONDS)
                 self._bury(queue, to_run)
         finally:
@@ -134,15 +134,17 @@ class Drive:
             self._fruitless = 0 if held else self._fruitless + 1
             if self._fruitless == _MOST_FRUITLESS_DEATHS:
                 raise RobustlrError(
-                    f"{_MOST_FRUITLESS_DEATHS} workers in a row {_ended(status)} before they took "
+                    f"{self._fruitless} workers in a row died ({_ended(status)}) before they took "
                     f"a cell; the last one said: {self._last_words(slot)}"
                 )
             for number, key in held.items():
-                self._retry(queue, number, to_run[key], status)
+                self._retry(queue, number, to_run[key], f"its worker died ({_ended(status)})")
+        if not self._processes:  # a claim that was cut short before it named its worker
+            for number, key in queue.running().items():
+                self._retry(queue, number, to_run[key], "its worker is gone")
 
-    def _retry(self, queue: CellQueue, number: int, cell: Cell, status: int) -> None:
+    def _retry(self, queue: CellQueue, number: int, cell: Cell, reason: str) -> None:
         self._deaths[cell.key] += 1
-        reason = f"its worker {_ended(status)}"
         queue.fail(number, reason)
         if self._deaths[cell.key] <= self.spec.execution.max_retries:
             queue.add([cell], self.spec)
@@ -169,4 +171,4 @@ def _release(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ended(status: int) -> str:
-    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"killed by signal {-status}" if status < 0 else f"ended with status {status}"

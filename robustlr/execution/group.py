@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
+import psutil
 
 from robustlr.errors import DataError, WorkloadError, one_line
 from robustlr.execution.rank import ERROR_MARK
@@ -60,7 +61,6 @@ def _torchrun(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,
         ) as group,
     ):
         try:
@@ -85,9 +85,10 @@ def _last_words(output: str) -> str:
 
 
 def _end_whole(group: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(group.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        group.wait()
+    """Kill the group with its ranks, which torchrun puts into sessions of their own."""
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(group.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    group.kill()
+    group.wait()

@@ -28,9 +28,10 @@ _KEY, _WORKER, _REASON = "cell", "worker", "reason"
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """open: cells that wait or run. failed: cells given up. best_value: the least value told."""
+    """Cells that wait, that run, that were given up; and the least value told so far."""
 
-    open: int
+    waiting: int
+    running: int
     failed: int
     best_value: float | None
 
@@ -116,25 +117,24 @@ class CellQueue:
 
     def tally(self, keys: Container[str]) -> Tally:
         """How far the cells in `keys` are."""
-        trials = self._trials(TrialState.WAITING) + self._trials(TrialState.RUNNING)
-        failed = {
-            trial.user_attrs.get(_KEY)
-            for trial in self._trials(TrialState.FAIL)
-            if trial.user_attrs.get(_KEY) in keys
-        }
-        done = self._trials(TrialState.COMPLETE)
-        values = [trial.value for trial in done if trial.value is not None]
-        return Tally(
-            open=sum(trial.user_attrs.get(_KEY) in keys for trial in trials),
-            failed=len(failed - {trial.user_attrs.get(_KEY) for trial in (*trials, *done)}),
-            best_value=min(values, default=None),
-        )
+        by_state: dict[TrialState, set[str]] = {state: set() for state in TrialState}
+        best: float | None = None
+        for trial in self._trials(None):
+            key = str(trial.user_attrs.get(_KEY))
+            if key in keys:
+                by_state[trial.state].add(key)
+            if trial.value is not None and (best is None or trial.value < best):
+                best = trial.value
+        waiting, running = by_state[TrialState.WAITING], by_state[TrialState.RUNNING]
+        failed = by_state[TrialState.FAIL] - by_state[TrialState.COMPLETE] - waiting - running
+        return Tally(len(waiting), len(running), len(failed), best)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    def _trials(self, state: TrialState) -> list[FrozenTrial]:
+    def _trials(self, state: TrialState | None) -> list[FrozenTrial]:
+        states = None if state is None else (state,)
         try:
-            return self._storage.get_all_trials(self._study_id, deepcopy=False, states=(state,))
+            return self._storage.get_all_trials(self._study_id, deepcopy=False, states=states)
         except KeyError as error:
             raise StorageError(f"the study's journal lost its study: {error}") from error

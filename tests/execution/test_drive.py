@@ -1,0 +1,196 @@
+"""A study on this machine: workers come, die and are replaced; the table stays the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from robustlr.errors import RobustlrError, StudyConflictError
+from robustlr.execution import Drive, Snapshot
+from robustlr.records import RunPaths, RunStatus, load_results
+from robustlr.specs import StudySpec
+from robustlr.study import hold, living_workers, plan
+from tests.small_study import small_spec
+
+pytestmark = pytest.mark.slow
+
+
+def nothing(_: Snapshot) -> None:
+    pass
+
+
+def drive(
+    spec: StudySpec,
+    paths: RunPaths,
+    on_progress: Callable[[Snapshot], None] = nothing,
+    workers: int = 2,
+    **options: Any,
+) -> None:
+    Drive(spec=spec, paths=paths, workers=workers, **options).run(on_progress)
+
+
+def table(paths: RunPaths, spec: StudySpec) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Everything that a result holds but the time it took."""
+    results = load_results(paths, spec)
+    assert results.missing == results.failed == ()
+    return results.runs.drop("wall_seconds"), results.curves.drop("wall_seconds")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path / "run")
+
+
+def test_all_cells_run_once_and_progress_ends_at_the_total(paths: RunPaths) -> None:
+    snapshots: list[Snapshot] = []
+    drive(small_spec(), paths, snapshots.append)
+    assert len(plan(small_spec(), paths).done) == 8
+    last = snapshots[-1]
+    assert (last.total, last.finished, last.finished_before, last.failed) == (8, 8, 0, 0)
+    runs = load_results(paths, small_spec()).runs
+    assert last.best_value == runs["valid_loss"].min()
+    assert living_workers(paths) == []
+    stamps = {path.name: path.stat().st_mtime_ns for path in paths.cells.iterdir()}
+    drive(small_spec(), paths, snapshots.append)
+    assert snapshots[-1].finished_before == 8
+    assert stamps == {path.name: path.stat().st_mtime_ns for path in paths.cells.iterdir()}
+
+
+def test_killed_workers_are_replaced_and_the_table_is_the_same(
+    paths: RunPaths, tmp_path: Path
+) -> None:
+    spec = small_spec(seeds=6, num_steps=400, execution={"max_retries": 50})
+    undisturbed = RunPaths(tmp_path / "undisturbed")
+    drive(spec, undisturbed)
+    killed = 0
+
+    def kill_one(snapshot: Snapshot) -> None:
+        nonlocal killed
+        pids = [process.pid for process in disturbed._processes.values()]
+        if snapshot.finished > 5 * killed and killed < 4 and pids:
+            os.kill(pids[killed % len(pids)], signal.SIGKILL)
+            killed += 1
+
+    disturbed = Drive(spec=spec, paths=paths, workers=2)
+    disturbed.run(kill_one)
+    assert killed >= 3
+    for mine, theirs in zip(table(paths, spec), table(undisturbed, spec), strict=True):
+        assert mine.equals(theirs)
+
+
+def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(
+    paths: RunPaths, tmp_path: Path
+) -> None:
+    (tmp_path / "deadly.py").write_text(
+        "import os\n"
+        "from robustlr.workloads.logistic import Logistic\n"
+        "def make():\n"
+        "    return Deadly(dim=3, samples=40)\n"
+        "class Deadly(Logistic):\n"
+        "    def model(self, seed):\n"
+        "        if seed == 1:\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "        return super().model(seed)\n"
+    )
+    spec = small_spec(
+        workload={"factory": "deadly:make"},
+        grid={"low": 1, "high": 1},
+        execution={"max_retries": 1},
+    )
+    snapshots: list[Snapshot] = []
+    drive(spec, paths, snapshots.append, folders=(tmp_path,))
+    after = plan(spec, paths)
+    assert {record.cell.seed for record in after.done} == {0}
+    assert {record.cell.seed for record in after.failed} == {1}
+    assert {record.reason for record in after.failed} == {
+        "its worker died (killed by signal 9), 2 times"
+    }
+    assert snapshots[-1].failed == 2
+
+
+def test_what_the_user_wrote_wrong_stops_everything_in_one_line(paths: RunPaths) -> None:
+    spec = small_spec(workload={"kind": "logistik"})
+    with pytest.raises(RobustlrError, match="unknown workload 'logistik'; did you mean 'logistic'"):
+        drive(spec, paths)
+    assert living_workers(paths) == []
+    assert not list(paths.cells.iterdir())
+
+
+def test_two_runs_of_one_study_at_once(paths: RunPaths) -> None:
+    paths.create()
+    lock = hold(paths.run_lock)
+    assert lock is not None
+    with pytest.raises(StudyConflictError, match="another `study run` is at work"):
+        drive(small_spec(), paths)
+    lock.release()
+
+
+def test_workers_that_die_before_any_cell_end_the_run(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    with pytest.raises(
+        RobustlrError, match=r"3 workers in a row died \(killed by signal 11\) before"
+    ):
+        drive(small_spec(), paths, folders=(tmp_path,))
+
+
+def test_interrupted_workers_do_not_outlive_the_drive(paths: RunPaths) -> None:
+    def interrupt(snapshot: Snapshot) -> None:
+        if snapshot.finished:
+            raise KeyboardInterrupt
+
+    spec = small_spec(seeds=20, num_steps=2000)
+    with pytest.raises(KeyboardInterrupt):
+        drive(spec, paths, interrupt)
+    assert living_workers(paths) == []
+    some = len(plan(spec, paths).done)
+    assert 0 < some < 80
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to kill the parent alone")
+def test_workers_end_when_their_parent_is_killed(paths: RunPaths) -> None:
+    spec = small_spec(seeds=40, num_steps=2000)
+    pid = os.fork()
+    if pid == 0:
+        drive(spec, paths)
+        os._exit(0)
+    deadline = time.monotonic() + 60
+    while not living_workers(paths) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    while living_workers(paths) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert living_workers(paths) == []
+    assert len(plan(spec, paths).done) < 160
+
+
+def test_diverged_cells_are_results(paths: RunPaths, tmp_path: Path) -> None:
+    (tmp_path / "exploding.py").write_text(
+        "import torch\n"
+        "from robustlr.workloads import TensorExamples, Workload\n"
+        "class Exploding(Workload):\n"
+        "    def model(self, seed):\n"
+        "        return torch.nn.Linear(1, 1)\n"
+        "    def examples(self, split, seed):\n"
+        "        return TensorExamples(torch.ones(16, 1))\n"
+        "    def loss(self, model, batch):\n"
+        "        return model(batch[0]).square().mean() ** 2\n"
+    )
+    spec = small_spec(workload={"factory": "exploding:Exploding"}, grid={"low": 1e4, "high": 1e4})
+    drive(spec, paths, folders=(tmp_path,))
+    assert {record.status for record in plan(spec, paths).done} == {RunStatus.DIVERGED}
+
+
+def test_threads_are_those_of_the_spec(paths: RunPaths) -> None:
+    drive(small_spec(seeds=1, execution={"threads_per_cell": 2}), paths, workers=1)
+    threads = {record.provenance["threads"] for record in plan(small_spec(seeds=1), paths).done}
+    assert threads == {"2"}

@@ -1,0 +1,52 @@
+"""A lock tells who is alive, whatever became of its holder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustlr.errors import StorageError
+from robustlr.study import hold, is_held
+
+_HOLD = """
+import sys, time, pathlib
+from robustlr.study.locks import hold
+lock = hold(pathlib.Path(sys.argv[1]))
+assert lock is not None
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    assert not is_held(path)
+    lock = hold(path)
+    assert lock is not None
+    assert hold(path) is None
+    assert is_held(path)
+    lock.release()
+    assert not is_held(path)
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert is_held(path)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not is_held(path)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be locked"):
+        hold(tmp_path / "file" / "a.lock")

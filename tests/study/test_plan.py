@@ -1,0 +1,175 @@
+"""What a study lacks is exactly what is run: no cell twice, none lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from robustlr.errors import StorageError, StudyConflictError
+from robustlr.records import RunPaths, RunStatus, read_record, write_result
+from robustlr.specs import Cell, StudySpec
+from robustlr.study import hold, plan, prepare, record_failure, work
+from tests.small_study import record_of, result_files, runner, small_spec
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path / "run")
+
+
+def run_all(spec: StudySpec, paths: RunPaths) -> list[Cell]:
+    """Bring the queue in line and work it off; the cells that really ran."""
+    ran: list[Cell] = []
+    prepare(spec, paths)
+    work(paths, "0", runner(ran.append))
+    return ran
+
+
+def test_a_new_study_lacks_everything_and_then_nothing(paths: RunPaths) -> None:
+    spec = small_spec()
+    assert len(plan(spec, paths).missing) == 8
+    assert run_all(spec, paths) == list(spec.cells())
+    after = plan(spec, paths)
+    assert (len(after.done), after.to_run) == (8, ())
+    assert run_all(spec, paths) == []
+
+
+@pytest.mark.parametrize(
+    ("edits", "new"),
+    [
+        ({"seeds": 3}, 4),
+        ({"seeds": [1, 5]}, 4),
+        ({"schedule": ["fixed", "cosine", "linear"]}, 4),
+        ({"schedule": ["cosine"], "report": {"baseline": "cosine"}}, 0),
+        ({"grid": {"low": 0.1, "high": 10.0, "points_per_decade": 1}}, 4),
+        ({"grid": {"low": 0.1, "high": 1.0, "points_per_decade": 2}}, 4),
+        ({"num_steps": [20, 30]}, 8),
+        ({"execution": {"max_retries": 0}}, 0),
+        ({"report": {"epsilon": 0.05}}, 0),
+    ],
+)
+def test_an_edit_that_only_adds_runs_only_the_new_cells(
+    paths: RunPaths, edits: dict[str, Any], new: int
+) -> None:
+    run_all(small_spec(), paths)
+    old = result_files(paths)
+    ran = run_all(small_spec(**edits), paths)
+    assert len(ran) == new
+    assert old <= result_files(paths)
+    assert not {cell.key for cell in ran} & old
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ({"training": {"eval_every": 5}}, "training.eval_every: 25 -> 5"),
+        ({"workload": {"kind": "logistic", "dim": 4, "samples": 40}}, r"dim: 3 -> 4"),
+        ({"optimizer": {"kind": "sgd", "momentum": 0.9}}, r"momentum: 0.0 -> 0.9"),
+        ({"num_steps": 30}, r"num_steps: \[20\] -> \[30\]"),
+        ({"batch_size": 4}, r"batch_size: \[8\] -> \[4\]"),
+    ],
+)
+def test_an_edit_that_changes_cells_is_refused_by_key(
+    paths: RunPaths, edits: dict[str, Any], message: str
+) -> None:
+    run_all(small_spec(), paths)
+    with pytest.raises(StudyConflictError, match=message) as info:
+        plan(small_spec(**edits), paths)
+    assert "another --out" in str(info.value)
+
+
+def test_failed_cells_are_tried_again(paths: RunPaths) -> None:
+    spec = small_spec()
+    run_all(spec, paths)
+    cell = next(spec.cells())
+    record_failure(paths, cell, "out of memory")
+    assert [record.reason for record in plan(spec, paths).failed] == ["out of memory"]
+    assert run_all(spec, paths) == [cell]
+    assert plan(spec, paths).failed == ()
+
+
+def test_a_damaged_result_is_put_aside_and_made_again(paths: RunPaths) -> None:
+    spec = small_spec()
+    run_all(spec, paths)
+    cell = list(spec.cells())[3]
+    file = paths.cell(cell.key)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert plan(spec, paths).damaged == (file,)
+    assert run_all(spec, paths) == [cell]
+    assert file.with_suffix(".damaged").exists()
+    assert read_record(file) == record_of(cell)
+
+
+def test_leftovers_of_killed_writers_are_removed(paths: RunPaths) -> None:
+    run_all(small_spec(), paths)
+    leftover = paths.cells / ".abc.parquet.123.tmp"
+    leftover.write_bytes(b"half")
+    prepare(small_spec(), paths)
+    assert not leftover.exists()
+
+
+def test_a_result_whose_trial_was_never_told_is_not_run_again(paths: RunPaths) -> None:
+    spec = small_spec()
+    prepare(spec, paths)
+    first = next(spec.cells())  # its worker died between writing and telling
+    write_result(paths.cell(first.key), record_of(first), pl.DataFrame({"step": [1]}))
+    ran: list[Cell] = []
+    assert work(paths, "0", runner(ran.append)) == 8
+    assert first not in ran
+    assert len(ran) == 7
+
+
+def test_a_lost_journal_costs_no_result(paths: RunPaths) -> None:
+    spec = small_spec()
+    run_all(spec, paths)
+    paths.journal.unlink()
+    assert run_all(spec, paths) == []
+    assert run_all(small_spec(seeds=3), paths) == list(small_spec(seeds=3).cells())[8:]
+
+
+def test_trials_of_dead_workers_wait_again(paths: RunPaths) -> None:
+    spec = small_spec()
+    _, queue = prepare(spec, paths)
+    queue.claim("dead")
+    queue.claim("dead")
+    assert len(run_all(spec, paths)) == 8
+
+
+def test_workers_of_another_run_are_waited_for(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["robustlr.study.plan"], "_ORPHAN_SECONDS", 0.2)
+    paths.create()
+    lock = hold(paths.worker_lock("7"))
+    assert lock is not None
+    with pytest.raises(StorageError, match=r"workers of another run .*worker-7"):
+        prepare(small_spec(), paths)
+    lock.release()
+    prepare(small_spec(), paths)
+
+
+def test_results_outside_the_spec_are_counted(paths: RunPaths) -> None:
+    run_all(small_spec(), paths)
+    assert plan(small_spec(seeds=1), paths).outside == 4
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="choose another with --out"):
+        prepare(small_spec(), RunPaths(tmp_path / "file" / "run"))
+
+
+def test_diverged_is_done(paths: RunPaths) -> None:
+    spec = small_spec()
+    prepare(spec, paths)
+
+    def diverge(cell: Cell) -> Any:
+        return record_of(cell, RunStatus.DIVERGED), pl.DataFrame({"step": [1]})
+
+    work(paths, "0", diverge)
+    assert run_all(spec, paths) == []
