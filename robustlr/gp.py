@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 
 LOG_RATIO_BOUNDS = (-16.0, 12.0)
 """Range of log r: from noise at one part in 10⁷ of the signal's variance to noise alone."""
-_COARSE, _FINE, _ROUNDS = 57, 9, 10
+_COARSE, _FINE, _ROUNDS = 57, 17, 6
 
 
 def correlation(a: ArrayLike, b: ArrayLike, lengthscale: float) -> FloatArray:
@@ -56,19 +56,14 @@ class Spectrum:
     def of(cls, x: ArrayLike, lengthscale: float) -> Spectrum:
         """Decompose the correlation matrix of `x`; O(n³), the only cubic step."""
         points = np.asarray(x, dtype=np.float64)
-        values, vectors = np.linalg.eigh(correlation(points, points, lengthscale))
+        values, vectors = _decomposed(points, lengthscale)
         # R is positive semi-definite; what rounding leaves below zero is zero.
         return cls(points, lengthscale, np.maximum(values, 0.0), vectors)
 
     def objective(self, y: ArrayLike, log_ratio: ArrayLike) -> FloatArray:
         """½(n·log s² + Σ log d) at each log r, shape of `log_ratio`: minus the profile log
         likelihood, up to ½n(1 + log 2π)."""
-        rotated, ones = self._rotated(y)
-        d = self.values + np.exp(np.asarray(log_ratio, dtype=np.float64))[..., None]
-        mean = np.sum(ones * rotated / d, axis=-1) / np.sum(ones * ones / d, axis=-1)
-        residual = rotated - mean[..., None] * ones
-        log_variance = np.log(np.mean(residual * residual / d, axis=-1))
-        return np.asarray(0.5 * (len(self.x) * log_variance + np.sum(np.log(d), axis=-1)))
+        return self._objective(*self._rotated(y), np.asarray(log_ratio, dtype=np.float64))
 
     def fit(self, y: ArrayLike) -> GaussianProcess:
         """The process at the r of highest likelihood in `LOG_RATIO_BOUNDS`.
@@ -76,15 +71,16 @@ class Spectrum:
         A grid and then ever finer ones around the best point: the likelihood can have two
         optima, and the search takes the same steps whatever the scale of y.
         """
-        if np.ptp(y) == 0.0:  # every r explains a constant: take it for noise-free
-            return self.at(y, LOG_RATIO_BOUNDS[0])
         lo, hi = LOG_RATIO_BOUNDS
+        if np.ptp(y) == 0.0:  # every r explains a constant: take it for noise-free
+            return self.at(y, lo)
+        rotated, ones = self._rotated(y)
         step = (hi - lo) / (_COARSE - 1)
         candidates = np.linspace(lo, hi, _COARSE)
-        best = float(candidates[np.argmin(self.objective(y, candidates))])
+        best = float(candidates[np.argmin(self._objective(rotated, ones, candidates))])
         for _ in range(_ROUNDS):
             candidates = np.clip(np.linspace(best - step, best + step, _FINE), lo, hi)
-            best = float(candidates[np.argmin(self.objective(y, candidates))])
+            best = float(candidates[np.argmin(self._objective(rotated, ones, candidates))])
             step *= 2.0 / (_FINE - 1)
         return self.at(y, best)
 
@@ -95,21 +91,32 @@ class Spectrum:
         mean = float(np.sum(ones * rotated / d) / np.sum(ones * ones / d))
         residual = rotated - mean * ones
         variance = float(np.mean(residual * residual / d))
-        return GaussianProcess(self, log_ratio, mean, variance, residual / d)
+        centred = np.asarray(y, dtype=np.float64) - mean
+        return GaussianProcess(self, log_ratio, mean, variance, residual / d, centred)
 
     def _rotated(self, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
         return self.vectors.T @ np.asarray(y, dtype=np.float64), self.vectors.sum(axis=0)
 
+    def _objective(
+        self, rotated: FloatArray, ones: FloatArray, log_ratio: FloatArray
+    ) -> FloatArray:
+        d = self.values + np.exp(log_ratio)[..., None]
+        mean = np.sum(ones * rotated / d, axis=-1) / np.sum(ones * ones / d, axis=-1)
+        residual = rotated - mean[..., None] * ones
+        log_variance = np.log(np.mean(residual * residual / d, axis=-1))
+        return np.asarray(0.5 * (len(self.x) * log_variance + np.sum(np.log(d), axis=-1)))
+
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """A fitted process: log r, μ (`mean`), s² (`signal_variance`) and e/d (`weights`)."""
+    """A fitted process: log r, μ (`mean`), s² (`signal_variance`), e/d (`weights`) and y − μ."""
 
     spectrum: Spectrum
     log_ratio: float
     mean: float
     signal_variance: float
     weights: FloatArray
+    residual: FloatArray
 
     @property
     def noise_variance(self) -> float:
@@ -126,18 +133,29 @@ class GaussianProcess:
         prior = correlation(grid, grid, self.spectrum.lengthscale)
         return np.asarray(self.signal_variance * (prior - (projected / self._d) @ projected.T))
 
-    def differences_to_last(self, grid: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance (m,) of f_i − f_k, where k is the last point of `grid`.
+    def rise(self, without: slice | None = None) -> tuple[FloatArray, FloatArray]:
+        """E[μ + f(x_i)] and Var(f(x_n) − f(x_i)), both (n,), at the inputs: is the last higher?
 
-        The differences are formed before the squares, so that no variance of two close
-        points is lost to cancellation.
+        without: observations to set aside, at the same r, μ and s².
+
+        At the inputs f = s·Φw with Φ = Q·diag(√l) and w ~ N(0, I), whose columns of l = 0 do
+        nothing: with the observed rows Φ_o, Λ = Φ_oᵀΦ_o + r·I is small, E[s·w] = Λ⁻¹Φ_oᵀ(y − μ)_o
+        and Cov(w) = rΛ⁻¹. The differences of rows of Φ are formed before the squares, so that
+        no variance of two close points is lost to cancellation.
         """
-        points = np.asarray(grid, dtype=np.float64)
-        projected = self._projection(points)
-        gaps = projected - projected[-1]
-        prior = 2.0 * (1.0 - correlation(points, points[-1:], self.spectrum.lengthscale)[:, 0])
-        variance = self.signal_variance * (prior - (gaps * gaps) @ (1.0 / self._d))
-        return gaps @ self.weights, np.maximum(variance, 0.0)
+        values, ratio = self.spectrum.values, np.exp(self.log_ratio)
+        present = values > np.finfo(np.float64).eps * len(values) * values.max()
+        features = self.spectrum.vectors[:, present] * np.sqrt(values[present])
+        observed, residual = features, self.residual
+        if without is not None:
+            observed = np.delete(features, without, axis=0)
+            residual = np.delete(residual, without)
+        precision = observed.T @ observed + ratio * np.eye(features.shape[1])
+        gaps = features[-1] - features
+        right = np.column_stack([observed.T @ residual, gaps.T])
+        solved = np.linalg.solve(precision, right)
+        variance = self.signal_variance * ratio * np.sum(gaps * solved[:, 1:].T, axis=1)
+        return self.mean + features @ solved[:, 0], np.maximum(variance, 0.0)
 
     @property
     def _d(self) -> FloatArray:
@@ -146,3 +164,22 @@ class GaussianProcess:
     def _projection(self, grid: ArrayLike) -> FloatArray:
         across = correlation(grid, self.spectrum.x, self.spectrum.lengthscale)
         return np.asarray(across @ self.spectrum.vectors)
+
+
+def _decomposed(x: FloatArray, lengthscale: float) -> tuple[FloatArray, FloatArray]:
+    """l and Q of R(x, x), from two problems of half the size where x mirrors itself.
+
+    For x symmetric about its centre, R commutes with the reversal J: every eigenvector is
+    even, (u, Ju)/√2, or odd, (u, −Ju)/√2, where u belongs to A + B or A − B with
+    A = R(first half, first half) and B = R(first half, second half reversed).
+    """
+    half, odd = divmod(len(x), 2)
+    if odd or not np.allclose(x + x[::-1], x[0] + x[-1], rtol=0.0, atol=1e-12 * np.ptp(x)):
+        values, vectors = np.linalg.eigh(correlation(x, x, lengthscale))
+        return values, vectors
+    within = correlation(x[:half], x[:half], lengthscale)
+    across = correlation(x[:half], x[: -half - 1 : -1], lengthscale)
+    even_values, even = np.linalg.eigh(within + across)
+    odd_values, odds = np.linalg.eigh(within - across)
+    vectors = np.block([[even, odds], [even[::-1], -odds[::-1]]]) / np.sqrt(2.0)
+    return np.concatenate([even_values, odd_values]), vectors

@@ -1,5 +1,6 @@
 """Learning-rate schedules: pure maths, numpy alone."""
 
+from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import (
     AnySchedule,
     CurvatureRequest,
@@ -21,6 +22,7 @@ from robustlr.schedules.wsd import WSD
 __all__ = [
     "WSD",
     "AnySchedule",
+    "AutoWarmup",
     "Cosine",
     "CurvatureAdaptive",
     "CurvatureRequest",

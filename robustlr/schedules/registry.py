@@ -16,6 +16,7 @@ from inspect import isabstract
 from typing import Any, TypeVar
 
 from robustlr.errors import SpecError, did_you_mean, one_line
+from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import AnySchedule
 from robustlr.schedules.cosine import Cosine
 from robustlr.schedules.curvature_adaptive import CurvatureAdaptive
@@ -37,6 +38,7 @@ _BUILTIN: tuple[type[AnySchedule], ...] = (
     Tabulated,
     Warmup,
     CurvatureAdaptive,
+    AutoWarmup,
 )
 _ALIASES: Mapping[str, Mapping[str, Any]] = {"linear": {"kind": "polynomial", "degree": 1.0}}
 
