@@ -1,0 +1,251 @@
+"""The curvature-adaptive schedule in somebody's own loop: a study's numbers, in three lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from robustlr.errors import SpecError, WorkloadError
+from robustlr.torch_schedulers import CurvatureAdaptiveLR
+from robustlr.training import train
+from robustlr.training.order import BatchOrder
+from robustlr.workloads import build_workload
+from tests.curvature.two_ranks import RANKS, on_two_ranks
+from tests.training.cells import digits_cell
+
+Loss = Callable[[nn.Module, Any], Tensor]
+
+
+def loss_fn(model: nn.Module, batch: Any) -> Tensor:
+    inputs, labels = batch
+    return functional.cross_entropy(model(inputs), labels)
+
+
+def problem(seed: int = 0) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    batches = [(torch.randn(16, 6), torch.randint(0, 3, (16,))) for _ in range(12)]
+    return model, batches
+
+
+SCHEDULE = "curvature_adaptive:every=3,smoothing=0.5,batch_fraction=0.25"
+
+
+def loop(schedule: str = SCHEDULE, **options: Any) -> tuple[list[float], CurvatureAdaptiveLR]:
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = CurvatureAdaptiveLR(
+        optimizer, model, loss_fn, num_steps=12, schedule=schedule, **options
+    )
+    lrs = []
+    for batch in batches:
+        optimizer.zero_grad()
+        loss_fn(model, batch).backward()
+        scheduler.step(batch)
+        optimizer.step()
+        lrs += scheduler.get_last_lr()
+    return lrs, scheduler
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "curvature_adaptive:every=5",
+        "curvature_adaptive:every=5,anneal=cosine,bounds=eigenvalue",
+        "curvature_adaptive:every=4,estimator=squared_gradient+warmup=0.25",
+        "curvature_adaptive:every=4,estimator=gauss_newton,scale=raw,strength=0.3",
+    ],
+)
+def test_it_is_the_schedule_of_a_study(schedule: str) -> None:
+    cell = digits_cell(schedule, num_steps=24, seed=3, log_every=1)
+    workload = build_workload(cell.workload)
+    _, curve = train(cell, workload)
+
+    torch.manual_seed(3)
+    model = workload.model(3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=cell.peak_lr, momentum=0.9)
+    scheduler = CurvatureAdaptiveLR(
+        *(optimizer, model, workload.loss),
+        num_steps=24,
+        schedule=schedule,
+        sample_loss_fn=workload.sampled_loss,
+        seed=3,
+    )
+    order, lrs = BatchOrder(1000, 64, 3), []
+    examples = workload.examples("train", 3)
+    for step in range(24):
+        batch = examples.batch(order.batch(step))
+        optimizer.zero_grad()
+        workload.loss(model, batch).backward()
+        scheduler.step(batch)
+        optimizer.step()
+        lrs += scheduler.get_last_lr()
+    assert lrs == curve["lr"].drop_nulls().to_list()
+    assert scheduler.curvature_passes == curve["curvature_passes"][-1]
+    assert len(set(lrs)) > 2
+
+
+def test_a_resumed_run_goes_on_through_json() -> None:
+    whole, _ = loop()
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def scheduler_of(optimizer: torch.optim.Optimizer) -> CurvatureAdaptiveLR:
+        return CurvatureAdaptiveLR(optimizer, model, loss_fn, num_steps=12, schedule=SCHEDULE)
+
+    scheduler, lrs = scheduler_of(optimizer), []
+    for number, batch in enumerate(batches):
+        if number == 7:
+            saved = json.loads(json.dumps(scheduler.state_dict()))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = scheduler_of(optimizer)
+            scheduler.load_state_dict(saved)
+            assert scheduler.curvature_passes == saved["curvature_passes"] > 0
+        optimizer.zero_grad()
+        loss_fn(model, batch).backward()
+        scheduler.step(batch)
+        optimizer.step()
+        lrs += scheduler.get_last_lr()
+    assert lrs == whole
+
+
+def test_the_extremes_of_the_eigenvalue_bounds_survive_json() -> None:
+    _, scheduler = loop("curvature_adaptive:every=3,bounds=eigenvalue")
+    saved = json.loads(json.dumps(scheduler.state_dict()))
+    last = scheduler.get_last_lr()
+    scheduler.load_state_dict(saved)
+    assert scheduler.get_last_lr() == last
+
+
+def test_one_estimate_per_update_however_often_it_is_called() -> None:
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = CurvatureAdaptiveLR(
+        optimizer, model, loss_fn, num_steps=4, schedule="curvature_adaptive:every=1"
+    )
+    for _ in range(5):
+        scheduler.step(batches[0])
+    assert scheduler.outcome["curvature_estimates"] == 1
+    optimizer.step()
+    scheduler.step(batches[1])
+    assert scheduler.outcome["curvature_estimates"] == 2
+
+
+def test_a_loss_scale_of_float16_divides_out() -> None:
+    model, batches = problem()
+    traces = []
+    for scale in (1.0, 1024.0):
+        model.zero_grad()
+        (loss_fn(model, batches[0]) * scale).backward()
+        for estimator in ("squared_gradient", "hutchinson"):
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            schedule = f"curvature_adaptive:estimator={estimator}"
+            scheduler = CurvatureAdaptiveLR(
+                optimizer, model, loss_fn, num_steps=4, schedule=schedule
+            )
+            scheduler.step(batches[0], loss_scale=scale)
+            traces.append(scheduler.telemetry["curvature_trace"])
+    assert traces[:2] == pytest.approx(traces[2:], rel=1e-4)
+
+
+def test_traces_that_are_not_finite_are_passed_over_and_then_warned_of() -> None:
+    def infinite(model: nn.Module, batch: Any) -> Tensor:
+        return loss_fn(model, batch) * float("inf")
+
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = CurvatureAdaptiveLR(
+        *(optimizer, model, infinite),
+        num_steps=4,
+        schedule="curvature_adaptive:every=1,max_skipped=2",
+    )
+    started = scheduler.get_last_lr()
+    for _ in range(1):
+        scheduler.step(batches[0])
+        optimizer.step()
+    with pytest.warns(RuntimeWarning, match="training has diverged"):
+        scheduler.step(batches[0])
+    assert scheduler.get_last_lr() == started
+
+
+def test_bad_arguments_are_refused() -> None:
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(SpecError, match="'cosine' asks for no curvature: use ScheduleLR"):
+        CurvatureAdaptiveLR(optimizer, model, loss_fn, num_steps=4, schedule="cosine")
+    scheduler = CurvatureAdaptiveLR(
+        *(optimizer, model, loss_fn),
+        num_steps=4,
+        schedule="curvature_adaptive:estimator=gauss_newton",
+    )
+    with pytest.raises(WorkloadError, match="'hutchinson' or 'finite_difference'"):
+        scheduler.step(batches[0])
+
+
+def accelerated(steps: int, **options: Any) -> tuple[list[float], CurvatureAdaptiveLR, nn.Module]:
+    """The documented loop under Accelerate, on this rank's half of every batch."""
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2, **options)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    scheduler = CurvatureAdaptiveLR(
+        optimizer,
+        model,
+        loss_fn,
+        num_steps=steps,
+        schedule="curvature_adaptive:every=1,smoothing=0.5,batch_fraction=0.25",
+    )
+    lrs = []
+    for batch in batches:
+        with accelerator.accumulate(model):
+            mine = tuple(part[rank::ranks] for part in batch)
+            accelerator.backward(loss_fn(model, mine))
+            scheduler.step(mine)
+            optimizer.step()
+            optimizer.zero_grad()
+        lrs += scheduler.get_last_lr()
+    return lrs, scheduler, model
+
+
+@pytest.fixture
+def fresh_accelerate() -> Any:
+    """Accelerate keeps one state per process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_accelerate")
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_accelerate_with_accumulation(precision: str) -> None:
+    lrs, scheduler, _ = accelerated(6, mixed_precision=precision)
+    assert scheduler.updates == 6
+    assert scheduler.outcome["curvature_estimates"] == 6
+    assert lrs[::2] == lrs[1::2]  # one decision per update of two micro-batches
+
+
+def accelerated_rank(rank: int) -> dict[str, Any]:
+    lrs, scheduler, model = accelerated(6)
+    assert isinstance(model, DistributedDataParallel)
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    return {"lrs": lrs, "passes": scheduler.curvature_passes, "weights": weights}
+
+
+@pytest.mark.slow
+def test_two_ranks_under_accelerate_take_one_lr(tmp_path: Path) -> None:
+    first, second = on_two_ranks(accelerated_rank, tmp_path)
+    assert first["lrs"] == second["lrs"]
+    assert len(set(first["lrs"])) > 2
+    assert torch.equal(first["weights"], second["weights"])
+    assert first["passes"] == 6 * RANKS * 2 * 4.0  # estimates, ranks, examples of each, passes
