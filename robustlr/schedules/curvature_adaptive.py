@@ -57,6 +57,7 @@ class CurvatureAdaptiveState:
     skipped, skipped_in_a_row: estimates that were not finite. trace: x_k.
     average, magnitude: uncorrected moving averages of x and |x|.
     reference: tr_ref, once known. extremes: the bounds that came with x_k.
+    multiplier_sum: Σ m_t over the updates so far.
     """
 
     step: int
@@ -70,6 +71,7 @@ class CurvatureAdaptiveState:
     magnitude: float = 0.0
     reference: float | None = None
     extremes: tuple[float, float] | None = None
+    multiplier_sum: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +162,15 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
 
     def update(self, state: CurvatureAdaptiveState, feedback: Feedback) -> CurvatureAdaptiveState:
         state = dataclasses.replace(state, step=feedback.step)
-        trace, extremes = feedback.curvature_trace, feedback.curvature_extremes
-        if trace is None:
-            return state
+        if feedback.curvature_trace is not None:
+            state = self._learn(state, feedback.curvature_trace, feedback.curvature_extremes)
+        return dataclasses.replace(
+            state, multiplier_sum=state.multiplier_sum + self.multiplier(state)
+        )
+
+    def _learn(
+        self, state: CurvatureAdaptiveState, trace: float, extremes: tuple[float, float] | None
+    ) -> CurvatureAdaptiveState:
         if self.bounds == "eigenvalue" and extremes is None:
             raise SpecError("bounds = 'eigenvalue' needs an estimate with curvature_extremes")
         if not all(map(math.isfinite, (trace, *(extremes or ())))):
@@ -209,6 +217,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             "curvature_skipped": state.skipped,
             "curvature_clamped_share": state.clamped / state.estimates if state.estimates else None,
             "curvature_reference": state.reference,
+            "curvature_mean_multiplier": state.multiplier_sum / (state.step + 1) or None,
         }
 
     def _corrected(self, state: CurvatureAdaptiveState) -> tuple[float, float]:
