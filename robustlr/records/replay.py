@@ -1,0 +1,56 @@
+"""The learning rates of a run that was made, as a schedule for runs to come: a control.
+
+A schedule that learns from its run can owe its success to the shape of its curve alone. Whoever
+replays the curve of another seed, open loop, or its mean, knows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from robustlr.errors import DataError
+from robustlr.records.files import read_curve, read_record
+from robustlr.schedules import Tabulated
+
+MOST_POINTS = 64
+
+
+def replay(curve: pl.DataFrame, *, peak_lr: float, num_steps: int, name: str) -> Tabulated:
+    """The multipliers lr/peak_lr of a curve at no more than `MOST_POINTS` of its rows.
+
+    curve: columns `step` (updates done) and `lr` (of the last of them), as in CURVE_SCHEMA. With
+    `log_every = 1` and a short run every update is a point and the replay is exact; else the
+    multiplier is interpolated between rows. Raises DataError where there is nothing to replay.
+    """
+    missing = {"step", "lr"} - set(curve.columns)
+    rows = pl.DataFrame() if missing else curve.select("step", "lr").drop_nulls().sort("step")
+    if rows.height < 2:
+        raise DataError(f"'{name}': a curve needs columns step and lr with at least two rows")
+    chosen = np.unique(np.linspace(0, rows.height - 1, MOST_POINTS).round().astype(int))
+    # The row after update t (from 0) has step = t + 1.
+    fractions = (rows["step"].to_numpy()[chosen] - 1) / num_steps
+    multipliers = np.round(rows["lr"].to_numpy()[chosen] / peak_lr, 6)
+    if fractions[0] > 0.0:
+        fractions, multipliers = np.r_[0.0, fractions], np.r_[multipliers[0], multipliers]
+    return Tabulated(
+        fractions=(*np.round(fractions, 9).tolist(), 1.0),
+        multipliers=(*multipliers.tolist(), float(multipliers[-1])),
+        name=name,
+    )
+
+
+def replay_result(path: Path, *, name: str = "replay") -> Tabulated:
+    """`replay` of the run in a result file. Raises DataError for a missing or damaged one."""
+    cell = read_record(path).cell
+    return replay(read_curve(path), peak_lr=cell.peak_lr, num_steps=cell.num_steps, name=name)
+
+
+def constant(multiplier: float, *, name: str = "mean") -> Tabulated:
+    """The fixed schedule at `multiplier`: that of a run's mean learning rate, say.
+
+    The mean is ``curvature_mean_multiplier`` in the outcome of a curvature-adaptive run.
+    """
+    return Tabulated(fractions=(0.0, 1.0), multipliers=(multiplier, multiplier), name=name)
