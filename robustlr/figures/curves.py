@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -25,7 +27,8 @@ def loss_curves(curves: pl.DataFrame, looks: Looks, *, target: float | None) -> 
     for name, look in shown.items():
         part = curves.filter(pl.col("schedule") == name).sort("step")
         seen = part.drop_nulls("loss")
-        style = {"color": look.colour, "linestyle": look.dash}
+        style: dict[str, Any] = {"color": look.colour, "linestyle": look.dash}
+        style |= {"marker": look.marker, "markevery": max(1, len(part) // 8)}
         left.plot(seen["step"], seen["loss"], **style)
         left.fill_between(
             seen["step"], numbers(seen, "loss_low"), numbers(seen, "loss_high"),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustlr.figures.style import GRID, INK, MUTED, PAPER, styled
 
 _DARK = {INK: "#e4e7ee", MUTED: "#9aa3b5", GRID: "#343a48", PAPER: "#14171d"}
-_LONG_NUMBER = re.compile(rb"(\d+\.\d{2})\d+")
+_LONG_NUMBER = re.compile(rb"([1-9]\d*\.\d{2})\d+")
 
 
 @styled
@@ -44,5 +44,5 @@ def _dark_theme() -> str:
 
 
 def _rounded(drawing: bytes) -> bytes:
-    """Hundredths of a point are enough for coordinates; glyph outlines lie on integers already."""
+    """Hundredths of a point are enough for coordinates; numbers below one are glyphs' scales."""
     return _LONG_NUMBER.sub(rb"\1", drawing)

@@ -10,8 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robustlr.report.claim import (
+    LEAST_SEEDS,
+    against_baseline,
+    doubt,
+    excluded,
+    how_sure,
+    saves,
+    supported,
+    tolerates,
+)
 from robustlr.report.numbers import (
-    count,
     interval,
     listed,
     number,
@@ -20,9 +29,6 @@ from robustlr.report.numbers import (
     ratio,
 )
 from robustlr.report.setting import Row, Setting
-
-LEAST_SEEDS = 6
-"""Two-sided sign-flip tests over fewer seeds cannot reach p < 0.05: 2/2⁵ = 0.0625."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Answer:
 
 def answer(setting: Setting) -> Answer:
     """The answer for one setting."""
-    usable = [name for name in setting.schedules if not _excluded(setting.tuned(name))]
+    usable = [name for name in setting.schedules if not excluded(setting.tuned(name))]
     caveats = [sentence(note, setting.schedules) for note in setting.notes]
     if not usable:
         return Answer(headline=_no_claim(setting), caveats=tuple(caveats))
@@ -77,7 +83,7 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
     winner = min(tied, key=lambda name: setting.tuned(name)["value"])
     row = setting.tolerance(winner, "best")
     tuned = setting.tuned(winner)
-    headline = [_tolerates(setting, winner, row)]
+    headline = [tolerates(setting, winner, row)]
     if len(setting.schedules) == 1:
         headline.append("It is the only schedule, so there is nothing to compare it with.")
     elif len(tied) > 1 and baseline in tied:
@@ -89,8 +95,12 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
     elif winner == baseline:
         headline.append("That is the baseline: no other schedule tolerates as coarse a grid.")
     else:
-        headline.append(_against_baseline(setting, winner, row))
-    supported = _supported(setting, winner, row)
+        if len(tied) > 1:
+            others = listed([name for name in tied if name != winner])
+            verb = "tolerates" if len(tied) == 2 else "tolerate"
+            headline.append(f"{others} {verb} the same grid, with a higher tuned value.")
+        headline.append(against_baseline(setting, winner, row))
+    sure = supported(setting, winner, row)
     facts = (
         Fact("Which schedule", winner, f"{setting.quantity} {_value(tuned)} when tuned"),
         Fact(
@@ -98,125 +108,20 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
             ratio(row["resolution"]),
             f"{plural(int(row['runs']), 'learning rate')} for the range of this study",
         ),
-        Fact("What it saves", *_saves(setting, winner, row)),
-        Fact("How sure", *_how_sure(setting, winner, row, supported)),
+        Fact("What it saves", *saves(setting, winner, row)),
+        Fact("How sure", *how_sure(setting, winner, row, sure)),
     )
     return Answer(
-        headline=" ".join(headline),
+        headline=" ".join(filter(None, [*headline, doubt(setting, winner)])),
         facts=facts,
         details=tuple(_details(setting, winner, usable, int(row["every"]))),
-        caveats=tuple(_whole_grid(setting, winner, row) + caveats),
+        caveats=tuple(_whole_grid(winner, row) + _moving_best(setting) + caveats),
         winner=winner,
-        supported=supported,
+        supported=sure,
         every=int(row["every"]),
         resolution=row["resolution"],
         saved=row["runs_saved"],
     )
-
-
-def _tolerates(setting: Setting, winner: str, row: Row) -> str:
-    """What the recommended schedule loses at most, and on which grid."""
-    return (
-        f"{winner} on a {ratio(row['resolution'])} grid loses at most "
-        f"{_lost(setting, winner, row)} of {setting.quantity}, wherever the grid falls, against "
-        f"the best tuned schedule (tolerated: {percent(row['epsilon'])} of the range between "
-        f"chance and best, {number(row['epsilon_loss'])})."
-    )
-
-
-def _against_baseline(setting: Setting, winner: str, row: Row) -> str:
-    """What the baseline needs for the same."""
-    baseline = setting.report.baseline
-    if baseline not in setting.schedules:
-        return f"The baseline {baseline} has no runs here, so nothing can be saved against it."
-    if _excluded(setting.tuned(baseline)):
-        return f"{baseline}, the baseline, supports no claim here, so what that saves is unknown."
-    base = setting.tolerance(baseline, "best")
-    if base["resolution"] is None:
-        finest = _finest(setting)
-        return (
-            f"{baseline} does not get there on any grid of this study: even tuned on the finest "
-            f"({ratio(finest['resolution'])}, {plural(int(finest['runs']), 'run')} per seed) it "
-            f"stays {number(setting.tuned(baseline)['excess_over_best'])} behind the best."
-        )
-    saved = row["runs_saved"]
-    text = f"{baseline} needs a {ratio(base['resolution'])} grid for the same"
-    if saved is None or saved <= 0:
-        return f"{text}: on the range of this study that saves no run."
-    return (
-        f"{text}: that is {plural(round(saved), 'run')} fewer per seed "
-        f"({count(row['runs'])} instead of {count(base['runs'])})."
-    )
-
-
-def _saves(setting: Setting, winner: str, row: Row) -> tuple[str, str]:
-    baseline = setting.report.baseline
-    if len(setting.schedules) == 1:
-        return "unknown", "there is no other schedule"
-    if winner == baseline:
-        return "nothing", "the baseline itself tolerates the coarsest grid"
-    if baseline not in setting.schedules or _excluded(setting.tuned(baseline)):
-        return "unknown", f"{baseline} supports no comparison here"
-    if row["runs_saved"] is None:
-        runs = int(_finest(setting)["runs"])
-        saved = runs - row["runs"]
-        if saved <= 0:
-            return "nothing", f"but {baseline} never gets within the tolerance"
-        return (
-            f"≥ {count(saved)} of {runs} runs",
-            f"per seed: tuned on all {runs} learning rates, {baseline} is still behind",
-        )
-    text = interval(row["runs_saved"], row["runs_saved_low"], row["runs_saved_high"])
-    if row["runs_saved"] <= 0:
-        return "nothing", f"{text} runs per seed against {baseline}"
-    base = setting.tolerance(baseline, "best")
-    return (
-        f"{count(row['runs_saved'])} of {count(base['runs'])} runs",
-        f"per seed, against {baseline}: {text}",
-    )
-
-
-def _how_sure(setting: Setting, winner: str, row: Row, supported: bool) -> tuple[str, str]:
-    seeds = int(setting.tuned(winner)["seeds"])
-    if seeds < LEAST_SEEDS:
-        return "not supported", f"{plural(seeds, 'seed')}; a claim needs at least {LEAST_SEEDS}"
-    low, high = row["resolution_low"], row["resolution_high"]
-    parts = [plural(seeds, "seed")]
-    if low is not None and high is not None:
-        parts.append(f"95 % interval of the grid {ratio(low)} to {ratio(high)}")
-    if not supported and winner != setting.report.baseline and len(setting.schedules) > 1:
-        parts.append("the interval of what is saved does not leave out nothing")
-    pair = setting.against_baseline(winner, int(row["every"]))
-    if pair is not None and pair["confidence"] is not None:
-        parts.append(
-            f"better than {setting.report.baseline} on that grid in {percent(pair['confidence'])} "
-            "of the resamples"
-        )
-    return ("supported" if supported else "not supported"), "; ".join(parts)
-
-
-def _supported(setting: Setting, winner: str, row: Row) -> bool:
-    """Six seeds, and an interval of what is saved that leaves out nothing at all."""
-    baseline = setting.report.baseline
-    if int(setting.tuned(winner)["seeds"]) < LEAST_SEEDS:
-        return False
-    if winner == baseline or baseline not in setting.schedules:
-        return False
-    base = setting.tuned(baseline)
-    if _excluded(base):
-        return False
-    if setting.tolerance(baseline, "best")["resolution"] is None:
-        # never within ε of the best: so it must be at both ends of the interval of its distance
-        low, runs = base["excess_over_best_low"], row["runs_high"]
-        beyond = low is not None and low > row["epsilon_loss"]
-        return beyond and runs is not None and runs < _finest(setting)["runs"]
-    low = row["runs_saved_low"]
-    return low is not None and low > 0
-
-
-def _finest(setting: Setting) -> Row:
-    """The grid as it was run."""
-    return setting.regret(setting.schedules[0], 1)
 
 
 def _details(setting: Setting, winner: str, usable: list[str], every: int) -> list[str]:
@@ -260,7 +165,18 @@ def _paired(setting: Setting, winner: str, pair: Row) -> str:
     return text + "."
 
 
-def _whole_grid(setting: Setting, winner: str, row: Row) -> list[str]:
+def _moving_best(setting: Setting) -> list[str]:
+    """The yardstick may itself lie at an edge."""
+    best = [name for name in setting.schedules if setting.tuned(name)["best"]]
+    if not best or not setting.tuned(best[0])["edge"]:
+        return []
+    return [
+        f"The best tuned value is that of {best[0]}, whose learning rate lies at an end of its "
+        "grid: it may get better still, and every distance to the best larger."
+    ]
+
+
+def _whole_grid(winner: str, row: Row) -> list[str]:
     if not row["whole_grid"]:
         return []
     return [
@@ -290,19 +206,8 @@ def _unscaled(setting: Setting) -> str:
     return "" if len(scale) and (scale > 0).any() else " (ε has no scale: chance and best agree)"
 
 
-def _excluded(row: Row) -> bool:
-    return bool(row["edge"] or row["at_chance"])
-
-
 def _value(row: Row) -> str:
     return interval(row["value"], row["value_low"], row["value_high"])
-
-
-def _lost(setting: Setting, winner: str, row: Row) -> str:
-    """Loss of the worst offset against the best schedule; a gain counts as no loss."""
-    regret = setting.regret(winner, int(row["every"]))
-    ends = [regret[f"excess_worst{end}"] for end in ("", "_low", "_high")]
-    return interval(*(None if end is None else max(end, 0.0) for end in ends))
 
 
 def sentence(note: str, names: Sequence[str] = ()) -> str:

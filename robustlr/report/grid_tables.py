@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from robustlr.report.numbers import (
+    choices,
     count,
     number,
     percent,
@@ -41,7 +42,7 @@ def tuned_table(setting: Setting) -> Table:
         rows=tuple(
             (
                 row["schedule"],
-                bracketed(row, "peak_lr"),
+                choices(row["peak_lr"], row["peak_lr_low"], row["peak_lr_high"]),
                 bracketed(row, "value"),
                 bracketed(row, "excess_over_best"),
                 *(() if twice else (bracketed(row, "test_metric"),)),

@@ -58,6 +58,17 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{_fixed(value, places)} [{_fixed(low, places)}, {_fixed(high, places)}]"
 
 
+def choices(value: float | None, low: float | None, high: float | None) -> str:
+    """A choice among grid points and the range of choices: each point as it is.
+
+    >>> choices(0.1778, 0.0562, 0.3162)
+    '0.178 [0.0562, 0.316]'
+    """
+    if low is None or high is None:
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
 def ratio(value: float | None) -> str:
     """A factor between neighbouring learning rates.
 
