@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,11 +51,12 @@ def theory(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a peak learning rate ρ times the best one costs: B(ρη*)/B* for projected SGD.
+    """What a wrong learning rate costs by theory, from a schedule's shape.
 
-    B bounds f(x) − f* on convex objectives. The exponent is that of ρ as ρ grows. Schedules that
-    do not anneal to zero have no bound for their last iterate in the limit: then it is the
-    average iterate's. With --num-steps it is always the last iterate's.
+    That is B(ρη*)/B*, where B bounds f(x) − f* of projected SGD on convex objectives and ρ is the
+    factor between the learning rate and the best one; the exponent is that of ρ as it grows.
+    Schedules that do not anneal to zero have no bound for their last iterate in the limit: then
+    it is the average iterate's. With --num-steps it is always the last iterate's.
     """
     if context.invoked_subcommand is not None:
         return
@@ -175,8 +177,9 @@ def _show_toml(found: Design) -> None:
     say("[[schedule]]")
     say(f'kind = "{found.schedule.kind}"')
     say(f'name = "{found.schedule.name}"')
-    say(f"fractions = {list(found.schedule.fractions)}")
-    say(f"multipliers = {list(found.schedule.multipliers)}")
+    for name in ("fractions", "multipliers"):
+        values = ", ".join(str(value) for value in getattr(found.schedule, name))
+        say(textwrap.fill(f"{name} = [ {values} ]", width=79, subsequent_indent="  "))
 
 
 def _numbers(option: str, text: str) -> list[float]:

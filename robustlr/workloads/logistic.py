@@ -1,9 +1,10 @@
 """Synthetic logistic regression, smooth and convex, with its optimum known.
 
-    f(w) = (1/n)·Σ_i log(1 + exp(−y_i·⟨a_i, w⟩)),   ‖w‖ ≤ radius
+    f(w) = (1/n)·Σ_i log(1 + exp(−y_i·⟨a_i, w⟩)),   ‖w‖ ≤ radius·‖w*‖
 
 a_i ~ N(0, I_d), y_i = sign(⟨a_i, w_true⟩) flipped with probability `noise`. The objective is
-training, validation and test loss in one: the excess f(w) − f(w*) is exact.
+training, validation and test loss in one: the excess f(w) − f(w*) is exact. An example is the one
+row y_i·a_i, which is all that the loss sees of it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Logistic(Workload):
 
     @property
     def optimum_loss(self) -> float:
-        return float(self._objective(self.optimum))
+        return self._optimum_loss
 
     def model(self, seed: int) -> nn.Module:
         model = nn.Linear(self.dim, 1, bias=False, dtype=torch.float64)
@@ -62,19 +63,19 @@ class Logistic(Workload):
         return model
 
     def examples(self, split: Split, seed: int) -> TensorExamples:
-        return TensorExamples(*self._data)
+        return TensorExamples(self._rows)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        inputs, signs = batch
-        return functional.softplus(-signs * model(inputs).squeeze(-1)).mean()
+        return functional.softplus(-model(batch[0])).mean()
 
     def score(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         loss = self.loss(model, batch)
-        return loss, loss - self.optimum_loss
+        return loss, loss - self._optimum_loss
 
     def sampled_loss(
         self, model: nn.Module, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, int]:
+        # a margin of y·a instead of a: its sign is drawn relative to y, which is as good
         margins = model(batch[0]).squeeze(-1)
         chances = torch.sigmoid(margins.detach())
         signs = 2.0 * torch.bernoulli(chances, generator=generator) - 1.0
@@ -89,30 +90,35 @@ class Logistic(Workload):
         return self.radius * float(self.optimum.norm())
 
     @cached_property
-    def _data(self) -> tuple[Tensor, Tensor]:
+    def _rows(self) -> Tensor:
+        """y_i·a_i, shape [n, d]."""
         generator = torch.Generator().manual_seed(self.data_seed)
         inputs = torch.randn(self.samples, self.dim, generator=generator, dtype=torch.float64)
         truth = torch.randn(self.dim, generator=generator, dtype=torch.float64)
         flipped = torch.rand(self.samples, generator=generator) < self.noise
-        signs = torch.where(inputs @ truth >= 0, 1.0, -1.0).double()
-        return inputs, torch.where(flipped, -signs, signs)
+        positive = (inputs @ truth >= 0) ^ flipped
+        return torch.where(positive[:, None], inputs, -inputs)
 
     @cached_property
     def optimum(self) -> Tensor:
         """w*, by Newton's method to a gradient below 1e-12 (Hessian aᵀ·diag(σ(1−σ))·a/n)."""
-        inputs, signs = self._data
+        rows = self._rows
         w = torch.zeros(self.dim, dtype=torch.float64)
         for _ in range(100):
-            wrong = torch.sigmoid(-signs * (inputs @ w))
-            gradient = -(inputs * (signs * wrong)[:, None]).mean(dim=0)
+            margins = rows @ w
+            if bool((margins > 0).all()):  # the infimum is 0, at infinity
+                break
+            wrong = torch.sigmoid(-margins)
+            gradient = -(rows * wrong[:, None]).mean(dim=0)
             if float(gradient.norm()) < 1e-12:
                 return w
-            curvature = (inputs * (wrong * (1 - wrong))[:, None]).T @ inputs / self.samples
-            w = w - torch.linalg.solve(curvature, gradient)
-        raise SpecError(
-            "the logistic problem is separable or ill-conditioned: add samples or noise"
-        )
+            curvature = (rows * (wrong * (1 - wrong))[:, None]).T @ rows / self.samples
+            step, failed = torch.linalg.solve_ex(curvature, gradient)
+            if int(failed):
+                break
+            w = w - step
+        raise SpecError("the logistic problem has no optimum to speak of: add samples or noise")
 
-    def _objective(self, w: Tensor) -> Tensor:
-        inputs, signs = self._data
-        return functional.softplus(-signs * (inputs @ w)).mean()
+    @cached_property
+    def _optimum_loss(self) -> float:
+        return float(functional.softplus(-(self._rows @ self.optimum)).mean())
