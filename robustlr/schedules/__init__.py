@@ -14,12 +14,13 @@ from robustlr.schedules.curvature_adaptive import CurvatureAdaptive
 from robustlr.schedules.fixed import Fixed
 from robustlr.schedules.inverse_sqrt import InverseSqrt
 from robustlr.schedules.polynomial import Polynomial
-from robustlr.schedules.registry import parse, schedule_types
+from robustlr.schedules.registry import ALIASES, parse, schedule_types
 from robustlr.schedules.tabulated import Tabulated
 from robustlr.schedules.warmup import Warmup
 from robustlr.schedules.wsd import WSD
 
 __all__ = [
+    "ALIASES",
     "WSD",
     "AnySchedule",
     "AutoWarmup",

@@ -40,7 +40,7 @@ _BUILTIN: tuple[type[AnySchedule], ...] = (
     CurvatureAdaptive,
     AutoWarmup,
 )
-_ALIASES: Mapping[str, Mapping[str, Any]] = {"linear": {"kind": "polynomial", "degree": 1.0}}
+ALIASES: Mapping[str, Mapping[str, Any]] = {"linear": {"kind": "polynomial", "degree": 1.0}}
 
 AnyScheduleT = TypeVar("AnyScheduleT", bound=AnySchedule)
 
@@ -64,7 +64,7 @@ def schedule_types() -> dict[str, type[AnySchedule]]:
             raise SpecError(f"{where} is not a robustlr schedule class")
         if _kind(cls) != point.name:
             raise SpecError(f"{where} must be a dataclass whose field kind is '{point.name}'")
-        if point.name in types or point.name in _ALIASES:
+        if point.name in types or point.name in ALIASES:
             raise SpecError(f"{where} takes the name of another schedule: rename yours")
         types[point.name] = cls
     return types
@@ -107,14 +107,14 @@ def _resolve(value: Any) -> tuple[type[AnySchedule], Mapping[str, Any]]:
     kind = table.get("kind")
     if not isinstance(kind, str):
         raise SpecError("a schedule's table needs a kind, such as kind = 'cosine'")
-    alias = _ALIASES.get(kind, {})
+    alias = ALIASES.get(kind, {})
     for key in alias:
         if key != "kind" and key in table:
             raise SpecError(f"'{kind}' fixes {key}; write kind = '{alias['kind']}' to choose it")
     table = {**table, **alias}
     types = schedule_types()
     if table["kind"] not in types:
-        raise SpecError(f"unknown schedule '{kind}'; {did_you_mean(kind, [*types, *_ALIASES])}")
+        raise SpecError(f"unknown schedule '{kind}'; {did_you_mean(kind, [*types, *ALIASES])}")
     return types[table["kind"]], table
 
 

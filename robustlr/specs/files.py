@@ -8,7 +8,7 @@ from typing import Any
 
 import robustlr
 from robustlr.errors import SpecError, did_you_mean, one_line
-from robustlr.schedules import schedule_types
+from robustlr.schedules import ALIASES, schedule_types
 from robustlr.specs.study import StudySpec
 from robustlr.validation import adapter
 
@@ -72,10 +72,18 @@ def json_schema() -> dict[str, Any]:
         own = adapter(schedule_types()[kind]).json_schema()
         definitions.update(own.pop("$defs", {}))
         definitions[f"schedule_{kind}"] = {**own, "required": ["kind"]}
+    for alias, table in ALIASES.items():
+        definitions[f"schedule_{alias}"] = {
+            "type": "object",
+            "description": f"short for {table}",
+            "properties": {"kind": {"const": alias}},
+            "required": ["kind"],
+            "additionalProperties": False,
+        }
     definitions["schedule"] = {
         "anyOf": [
             {"type": "string", "description": "shorthand, such as 'polynomial:degree=2'"},
-            *({"$ref": f"#/$defs/schedule_{kind}"} for kind in kinds),
+            *({"$ref": f"#/$defs/schedule_{kind}"} for kind in (*kinds, *ALIASES)),
         ]
     }
     definitions["WorkloadSpec"] |= {"additionalProperties": True}

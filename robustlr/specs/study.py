@@ -96,7 +96,7 @@ class StudySpec:
             normalised = _normalised(table)
         except SpecError as error:
             raise SpecError(f"{where}: {error}" if where else str(error)) from error
-        bare = [axis for axis in _AXES if not isinstance(table.get(axis, []), list)]
+        bare = [axis for axis in _AXES if not isinstance(table.get(axis, []), list | tuple)]
         return parse_table(cls, normalised, where=where, bare=bare)
 
     def table(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _normalised(table: Mapping[str, Any]) -> dict[str, Any]:
     """`[workload]` is `[[workload]]`, `64` is `[64]`, and n seeds are 0 to n − 1."""
     out = dict(table)
     for axis in _AXES:
-        if axis in out and not isinstance(out[axis], list):
+        if axis in out and not isinstance(out[axis], list | tuple):
             out[axis] = [out[axis]]
     if "workload" in out:
         out["workload"] = [WorkloadSpec.gather(choice) for choice in out["workload"]]
