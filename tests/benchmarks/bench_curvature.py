@@ -1,0 +1,203 @@
+"""What the curvature-adaptive schedule adds to a training step, and what each estimator costs.
+
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/benchmarks/bench_curvature.py [REPORT.md]
+
+Everything is a ratio within one run: steps with and without are interleaved, and medians taken.
+Runs on the GPU where there is one, else on one CPU thread. Fails where the schedule at its
+defaults misses a target; with REPORT.md, the table is written there too.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from robustlr.curvature import leading_examples, make_estimator, probe_generator
+from robustlr.schedules import CurvatureAdaptive
+from robustlr.schedules.curvature_adaptive import ESTIMATORS
+from robustlr.torch_schedulers import CurvatureAdaptiveLR, ScheduleLR
+from robustlr.training.provenance import provenance
+from tests.benchmarks.curvature_problems import loss_fn, mlp, resnet, sampled_loss, transformer
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEFAULTS = CurvatureAdaptive()
+MAKERS = {
+    "MLP 64-256-256-10, batch 128": (mlp, 0.08),
+    "GroupNorm ResNet, 32×32, batch 64": (resnet, 0.03),
+    "transformer d 128, 2 layers, 128 tokens, batch 8": (transformer, 0.03),
+}
+"""By name: how to make it, and the most time that the schedule may add, as a share."""
+MEMORY_TARGET = 0.10
+SECONDS = 20.0
+
+Make = Callable[[], tuple[nn.Module, Tensor, Tensor]]
+
+
+@dataclass
+class Problem:
+    """A model with its batch and optimizer, and one training step of it."""
+
+    model: nn.Module
+    batch: tuple[Tensor, Tensor]
+    optimizer: torch.optim.Optimizer
+
+    @classmethod
+    def build(cls, make: Make) -> Problem:
+        torch.manual_seed(0)
+        model, inputs, labels = make()
+        model, batch = model.to(DEVICE), (inputs.to(DEVICE), labels.to(DEVICE))
+        # Momentum, so that the weights' memory is that of an ordinary run; lr 0: nothing moves.
+        return cls(model, batch, torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9))
+
+    def step(self, between: Callable[[], object] = lambda: None) -> None:
+        self.optimizer.zero_grad()
+        loss_fn(self.model, self.batch).backward()  # type: ignore[no-untyped-call]
+        between()
+        self.optimizer.step()
+
+    def estimate(self, name: str) -> Callable[[], object]:
+        """One estimate by `name`, on the default share of the batch."""
+        estimator = make_estimator(name)
+        part = leading_examples(self.batch, DEFAULTS.batch_fraction)
+        return lambda: estimator.estimate(
+            *(self.model, part, probe_generator(0, 0, 0, DEVICE)),
+            loss_fn=loss_fn,
+            sample_loss_fn=sampled_loss,
+        )
+
+
+def seconds(run: Callable[[], object]) -> float:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    run()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def median_ratio(run: Callable[[], object], base: Callable[[], object], budget: float) -> float:
+    """Time of `run` over that of `base`: the median over rounds of neighbours in time."""
+    run(), base()
+    ratios: list[float] = []
+    ends = time.perf_counter() + budget
+    while time.perf_counter() < ends or len(ratios) < 5:
+        ratios.append(seconds(run) / seconds(base))
+    return statistics.median(ratios)
+
+
+def peak_bytes(problem: Problem, run: Callable[[], None]) -> float:
+    """Most memory held during `run`, weights, gradients and momentum included."""
+    run()
+    problem.optimizer.zero_grad()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        torch.cuda.synchronize()
+        return float(torch.cuda.max_memory_allocated())
+    held = [*problem.model.parameters(), *problem.model.buffers(), *problem.batch]
+    held += [s["momentum_buffer"] for s in problem.optimizer.state.values()]
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    allocated = [e["args"]["Total Allocated"] for e in events if e.get("name") == "[memory]"]
+    return float(max(allocated) + sum(t.nbytes for t in held))
+
+
+def schedule_overhead(make: Make) -> float:
+    """Added time of the whole schedule at its defaults, over blocks of `every` steps."""
+    problem = Problem.build(make)
+    plain = ScheduleLR(problem.optimizer, "fixed", num_steps=10**9)
+    adaptive = CurvatureAdaptiveLR(
+        problem.optimizer, problem.model, loss_fn, num_steps=10**9, schedule=DEFAULTS
+    )
+
+    def block(between: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(DEFAULTS.every):
+                problem.step(between)
+
+        return run
+
+    with_it = block(lambda: adaptive.step(problem.batch))
+    return median_ratio(with_it, block(plain.step), SECONDS) - 1.0
+
+
+def rows(make: Make) -> list[tuple[str, float, float, float]]:
+    """Per estimator: cost in steps, added share at the default cadence, added peak memory."""
+    problem, out = Problem.build(make), []
+    alone = peak_bytes(problem, problem.step)
+    for name in ESTIMATORS:
+        estimate = problem.estimate(name)
+        problem.optimizer.zero_grad()
+        loss_fn(problem.model, problem.batch).backward()  # type: ignore[no-untyped-call]
+        kept = [p.grad for p in problem.model.parameters()]
+
+        def probe(estimate: Callable[[], object] = estimate, kept: Any = kept) -> None:
+            for parameter, gradient in zip(problem.model.parameters(), kept, strict=True):
+                parameter.grad = gradient
+            estimate()
+
+        cost = median_ratio(probe, problem.step, SECONDS / 4)
+        memory = peak_bytes(problem, lambda: problem.step(estimate)) / alone - 1.0  # noqa: B023
+        out.append((name, cost, cost / DEFAULTS.every, memory))
+    return out
+
+
+def main(report: Path | None) -> int:
+    torch.set_num_threads(1)
+    facts = provenance(str(DEVICE))
+    share = f"1/{round(1 / DEFAULTS.batch_fraction)}"
+    lines = [
+        "# What the curvature-adaptive schedule costs",
+        "",
+        "Made by `python tests/benchmarks/bench_curvature.py reports/curvature-overhead/README.md` "
+        f"on {facts['device']}, {facts['threads']} thread(s), torch {facts['torch']}. Ratios "
+        "within one run, rounds interleaved, medians.",
+        "",
+        f"An estimate is made on {share} of the batch with one probe every {DEFAULTS.every} "
+        "updates (the defaults). Cost: time of one estimate over that of one training step "
+        "(forward, backward, SGD with momentum) on the whole batch. Memory: peak of a step with "
+        "an estimate over that of one without.",
+        "",
+        "| model | estimator | cost of one, in steps | added time per step | added peak memory |",
+        "|---|---|---:|---:|---:|",
+    ]
+    missed = []
+    for model, (make, limit) in MAKERS.items():
+        for name, cost, added, memory in rows(make):
+            default = name == DEFAULTS.estimator
+            lines.append(f"| {model} | {name} | {cost:.2f} | {added:.1%} | {memory:+.1%} |")
+            print(lines[-1], flush=True)
+            if default and memory > MEMORY_TARGET:
+                missed.append(f"{model}: {memory:.1%} more memory, at most {MEMORY_TARGET:.0%}")
+        whole = schedule_overhead(make)
+        label = f"whole schedule, defaults ({DEFAULTS.estimator}); at most {limit:.0%}"
+        lines.append(f"| {model} | **{label}** | | **{whole:.1%}** | |")
+        print(lines[-1], flush=True)
+        if whole > limit:
+            missed.append(f"{model}: {whole:.1%} more time, at most {limit:.0%}")
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(f"MISSED {line}" for line in missed) or "every target is met")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
