@@ -13,9 +13,12 @@ from robustlr.measures.schemas import Schema
 
 def take(values: FloatArray, index: IntArray) -> FloatArray:
     """values [L, R] at column index [..., R]: NaN where the index lies outside 0 … L − 1."""
-    inside = (index >= 0) & (index < len(values))
-    picked = values[np.where(inside, index, 0), np.arange(values.shape[1])]
-    return np.where(inside, picked, np.nan)
+    outside = (index < 0) | (index >= len(values))
+    rows = values.shape[1]
+    picked: FloatArray = np.take(values, index * rows + np.arange(rows), mode="clip")
+    if outside.any():
+        picked[outside] = np.nan
+    return picked
 
 
 def mean_known(values: FloatArray, axis: int) -> FloatArray:

@@ -100,10 +100,10 @@ class Ensemble:
         return draws[0] if len(draws) == 1 else np.mean(draws, axis=0)
 
     def summary(
-        self, schedule: int, draws: FloatArray
+        self, schedule: int, draws: FloatArray, *, expand: bool = True
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(value, low, high) of a schedule's draws [..., R]."""
-        return self.plan.summary(draws, int(self.cube.seeds[schedule]))
+        """(value, low, high) of a schedule's draws [..., R]; see `Plan.summary`."""
+        return self.plan.summary(draws, int(self.cube.seeds[schedule]), expand=expand)
 
     def edge_side(self, schedule: int) -> str | None:
         """Where the tuned learning rate is the last on its side of the schedule's grid."""

@@ -67,7 +67,7 @@ def profile_frames(settings: list[tuple[Ensemble, Times]]) -> tuple[pl.DataFrame
                     unit=unit,
                     schedule=name,
                     settings=len(ratios),
-                    **spread("score", settings[0][0].plan.summary(score, seeds)),
+                    **spread("score", settings[0][0].plan.summary(score, seeds, expand=False)),
                 )
             )
     return stack(PROFILE_SCHEMA, profiles), stack(SCORE_SCHEMA, scores)

@@ -9,6 +9,8 @@ the factor n/(n−1), and the normal quantile stands for Student's. Both are men
 percentiles (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3):
 
     α'/2 = Φ(−√(n/(n−1))·t_{n−1, 1−α/2})      2.5 % becomes 0.86 % at n = 10
+
+Medians need none of it: their percentiles are order statistics, wide enough as they are.
 """
 
 from __future__ import annotations
@@ -50,15 +52,24 @@ class Plan:
     resamples: int
     interval: Interval
 
-    def summary(self, draws: FloatArray, seeds: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    @property
+    def seeds(self) -> int:
+        """n, over all settings and schedules."""
+        return int(self.plain.report.shape[1])
+
+    def summary(
+        self, draws: FloatArray, seeds: int, *, expand: bool = True
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """(value, low, high) of draws [..., R]; NaN bounds where fewer than 2 seeds support them.
 
+        expand: take the wider percentiles that means need; medians do not.
         Rows that are NaN (a resample without any run there) take no part.
         """
         value, body = draws[..., 0], draws[..., 1 : 1 + self.resamples]
         if seeds < 2 or self.resamples == 0:
             return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-        z = np.full(value.shape, expanded_quantile(seeds))
+        quantile = expanded_quantile(seeds) if expand else special.ndtri((1 + CONFIDENCE) / 2)
+        z = np.full(value.shape, quantile)
         lower, upper = special.ndtr(-z), special.ndtr(z)
         if self.interval == "bca":
             bias = _bias(value, body)

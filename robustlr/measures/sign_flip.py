@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustlr.measures.cube import FloatArray, IntArray
+from robustlr.measures.cube import FloatArray
 
 EXACT_SEEDS = 14
 
@@ -29,20 +29,16 @@ def sign_flip_test(differences: FloatArray, *, seed: int = 0) -> tuple[FloatArra
     sums = np.abs(np.where(paired, differences, 0.0) @ signs.T)
     observed = sums[..., :1]
     p = np.mean(sums >= observed * (1.0 - 1e-9), axis=-1)
-    pairs = paired.sum(axis=-1)
-    least: FloatArray = np.maximum(0.5 ** (pairs - 1.0), 1.0 / len(signs))
-    return _where_paired(pairs, p), _where_paired(pairs, least)
-
-
-def _where_paired(pairs: IntArray, values: FloatArray) -> FloatArray:
-    return np.where(pairs > 0, values, np.nan)
+    pairs = np.asarray(paired.sum(axis=-1))
+    least = np.maximum(0.5 ** (pairs - 1.0), 1.0 / len(signs))
+    return np.where(pairs > 0, p, np.nan), np.where(pairs > 0, least, np.nan)
 
 
 def _signs(n: int, seed: int) -> FloatArray:
     """Sign patterns [F, n], the first all +1; by symmetry seed 0 keeps its sign when exact."""
     if n <= EXACT_SEEDS:
         bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1
-        return 1.0 - 2.0 * bits
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(2 ** (EXACT_SEEDS - 1), n))
-    signs[0] = 1.0
-    return signs
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, size=(2 ** (EXACT_SEEDS - 1), n))
+        bits[0] = 0
+    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)

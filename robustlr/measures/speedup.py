@@ -80,10 +80,12 @@ def speedup_frame(ensemble: Ensemble, times: Times, report: ReportSpec) -> pl.Da
         measured: dict[str, FloatArray] = {}
         for unit in UNITS:
             own = take(times.times[unit][s], ensemble.plain.tuned[s] + shifts[:, None])
-            measured |= spread(unit, ensemble.summary(s, own))
+            measured |= spread(unit, ensemble.summary(s, own, expand=False))
             if report.baseline in cube.schedules:
                 base = times.tuned(ensemble, unit)[cube.schedules.index(report.baseline)]
-                measured |= spread(f"speedup_{unit}", ensemble.summary(s, ratio(base, own)))
+                measured |= spread(
+                    f"speedup_{unit}", ensemble.summary(s, ratio(base, own), expand=False)
+                )
         rows.append(
             frame(
                 SPEEDUP_SCHEMA,
