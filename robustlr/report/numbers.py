@@ -94,7 +94,10 @@ def percent(share: float | None) -> str:
     >>> percent(0.01), percent(0.98765), percent(0.00034), percent(None)
     ('1 %', '98.8 %', '0.034 %', '—')
     """
-    return ABSENT if share is None else f"{number(100 * share)} %"
+    if share is None:
+        return ABSENT
+    almost = 0.9995 <= share < 1.0  # must not read as certain
+    return "> 99.9 %" if almost else f"{number(100 * share)} %"
 
 
 def percent_interval(value: float | None, low: float | None, high: float | None) -> str:
