@@ -1,0 +1,162 @@
+"""robustlr study, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from robustlr.records import RunPaths, load_results, read_spec
+from robustlr.specs import load_study, packaged_studies
+from robustlr_cli.app import main
+from tests.small_study import write_study
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *command: str, code: int = 1) -> str:
+    assert main(list(command)) == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.slow
+def test_from_init_to_report_and_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(here)
+    assert main(["study", "run", str(study), "--workers", "2"]) == 0
+    captured = capsys.readouterr()
+    page = Path(captured.out.splitlines()[-1])  # the report's path comes last
+    assert page == Path("runs/small/report/report.html")
+    assert page.is_file()
+    assert "8/8 cells, done in" in captured.err
+
+    assert main(["study", "status", str(study), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["completed"], status["missing"], status["failures"]) == (8, 0, [])
+    for known_as in ("small", "runs/small"):  # a run is found by its name and by its folder
+        assert main(["study", "show", known_as, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["name"] == "small"
+    assert main(["study", "list", "--json"]) == 0
+    listed = {row["study"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed["small"]["done"] == listed["small"]["cells"] == 8
+    assert set(packaged_studies()) <= set(listed)
+
+    write_study(here, num_steps=30)
+    error = error_of(capsys, "study", "run", str(study))
+    assert "num_steps: [20] -> [30]" in error
+    assert main(["study", "plan", "runs/small", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["to_run"] == 0
+
+
+@pytest.mark.slow
+def test_a_factory_that_raises_fails_its_cells_and_is_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "mine.py").write_text(
+        "from robustlr.workloads.logistic import Logistic\n"
+        "class Mine(Logistic):\n"
+        "    def model(self, seed):\n"
+        "        if seed == 1:\n"
+        "            raise RuntimeError('my own mistake')\n"
+        "        return super().model(seed)\n"
+        "def make(dim):\n"
+        "    return Mine(dim=dim, samples=40)\n"
+    )
+    study = write_study(here, workload='factory = "mine:make"\ndim = 3')
+    error = error_of(capsys, "study", "run", str(study), code=3)
+    assert "4 of 8 cells failed" in error
+    assert "RuntimeError('my own mistake')" in error
+    logs = list(Path("runs/small/logs").glob("cell-*.log"))
+    assert len(logs) == 4
+    assert "Traceback" in logs[0].read_text()
+    assert main(["study", "status", str(study)]) == 0
+    assert "my own mistake" in capsys.readouterr().out
+    assert Path("runs/small/report/report.html").is_file()  # of what did not fail
+
+
+@pytest.mark.slow
+def test_a_study_beside_its_own_code_runs_from_anywhere(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = here / "project"
+    project.mkdir()
+    (project / "beside.py").write_text(
+        "from robustlr.workloads.logistic import Logistic\n"
+        "def make():\n"
+        "    return Logistic(dim=3, samples=40)\n"
+    )
+    study = write_study(project, workload='factory = "beside:make"', seeds=1)
+    assert main(["study", "run", str(study), "--out", "out", "--no-report"]) == 0
+    paths = RunPaths(Path("out"))
+    assert len(load_results(paths, read_spec(paths)).runs) == 4
+    assert not (here / "out" / "report").exists()
+
+
+def test_plan_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(here)
+    assert main(["study", "plan", str(study), "--json", "--workers", "4"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert (planned["cells"], planned["to_run"], planned["updates_to_make"]) == (8, 8, 160)
+    assert planned["estimated_seconds"] >= 0.0
+    assert sorted(path.name for path in here.iterdir()) == ["small.toml"]
+    assert main(["study", "plan", str(study), "--no-measure"]) == 0
+    assert "estimated" not in capsys.readouterr().out
+
+
+def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "init", "mine"]) == 0
+    assert capsys.readouterr().out == "mine.toml\n"
+    assert load_study(Path("mine.toml")).name == "mine"
+    assert "exists already; --force" in error_of(capsys, "study", "init", "mine")
+    assert main(["study", "init", "mine", "--force"]) == 0
+
+
+def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"workload", "schedule", "grid", "seeds", "batch_size"} <= set(schema["required"])
+
+
+@pytest.mark.parametrize("name", sorted(packaged_studies()))
+def test_every_packaged_study_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "show", name]) == 0
+    out = capsys.readouterr().out
+    assert name in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_status_of_a_study_that_never_ran(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "status", str(write_study(here)), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["missing"] == 8
+
+
+def test_bad_studies_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such study file" in error_of(capsys, "study", "run", "absent.toml")
+    Path("bad.toml").write_text("seeds = [1,\n[grid]\n")
+    assert "bad.toml: not valid TOML" in error_of(capsys, "study", "run", "bad.toml")
+    unknown = write_study(here, more="[execution]\nworkerz = 3")
+    assert "execution.workerz: unknown key" in error_of(capsys, "study", "run", str(unknown))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locked = here / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    error = error_of(capsys, "study", "run", str(write_study(here)), "--out", str(locked / "run"))
+    assert "choose another with --out" in error
+
+
+def test_a_damaged_spec_in_a_run_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = here / "run"
+    run.mkdir()
+    (run / "spec.json").write_text('{"name": "x"')
+    assert "spec.json: is damaged" in error_of(capsys, "study", "status", str(run))
