@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 
 LOG_RATIO_BOUNDS = (-16.0, 12.0)
 """Range of log r: from noise at one part in 10⁷ of the signal's variance to noise alone."""
-_COARSE, _FINE, _ROUNDS = 57, 17, 6
+_COARSE, _FINE, _ROUNDS = 29, 17, 6
 
 
 def correlation(a: ArrayLike, b: ArrayLike, lengthscale: float) -> FloatArray:

@@ -24,8 +24,9 @@ from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, judge
 
 _TESTS_PER_WARMUP = 50
+_EXPLOSION = 2.0  # how far above all before a block must lie, in ranges of those before
 
-PASSED, NON_FINITE = "minimum_passed", "non_finite_loss"
+PASSED, NON_FINITE, EXPLODED = "minimum_passed", "non_finite_loss", "loss_exploded"
 NEVER_FIRED, NEVER_TESTED = "test_never_fired", "too_short_to_test"
 
 
@@ -66,9 +67,10 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         at m_s and does so over the last cooldown_fraction of the horizon.
 
     The learning rate goes back to the one at the minimum of the fitted curve; the weights are
-    not rewound. A loss that is not finite ends the warmup at once, at the minimum so far. A
-    learning rate cannot revive weights that are not finite: a loop of your own must not apply
-    such a loss's gradient, and the study's loop ends the run as diverged.
+    not rewound. There is no waiting for tests where the loss explodes (a block's mean exceeds
+    all before by twice their range) or is not finite: that ends the warmup at once, at the
+    minimum so far. A learning rate cannot revive weights that are not finite: a loop of your own
+    must not apply such a loss's gradient, and the study's loop ends the run as diverged.
 
     >>> schedule = AutoWarmup(min_multiplier=0.01)
     >>> state = schedule.init(400)
@@ -132,12 +134,14 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         step, loss = feedback.step, feedback.train_loss
         if step <= state.step:  # an update that was skipped, and is tried again
             return state
-        state = dataclasses.replace(state, step=step)
         if state.switch_step is not None:
-            return state
+            return dataclasses.replace(state, step=step)
         if not math.isfinite(loss):
+            state = dataclasses.replace(state, step=step)
             return self._ended(state, NON_FINITE, self._verdict(state))
-        state = dataclasses.replace(state, blocks=state.blocks.add(loss))
+        state = dataclasses.replace(state, step=step, blocks=state.blocks.add(loss))
+        if _exploded(state.blocks):
+            return self._ended(state, EXPLODED, self._verdict(state))
         over = step >= self.warmup_steps(state.num_steps)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
@@ -218,3 +222,13 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
             reached=reached,
             multiplier=min(multiplier, reached),
         )
+
+
+def _exploded(blocks: LossBlocks) -> bool:
+    """Whether the block that has just been completed lies far above all before it."""
+    if blocks.pending or len(blocks.means) <= MIN_POINTS:
+        return False
+    *before, last = blocks.means
+    highest = max(before)
+    spread = highest - min(before)
+    return spread > 0.0 and last > highest + _EXPLOSION * spread

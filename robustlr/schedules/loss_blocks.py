@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_BLOCKS = 256
+MAX_BLOCKS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class LossBlocks:
     >>> for loss in range(MAX_BLOCKS + 1):
     ...     blocks = blocks.add(float(loss))
     >>> blocks.size, len(blocks.means), blocks.means[:2], blocks.pending
-    (2, 128, (0.5, 2.5), 1)
+    (2, 64, (0.5, 2.5), 1)
     """
 
     size: int = 1

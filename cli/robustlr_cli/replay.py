@@ -1,0 +1,120 @@
+"""`robustlr schedule replay`: what a schedule would have done on a recorded loss curve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robustlr.errors import DataError, one_line
+from robustlr_cli._arguments import Json
+from robustlr_cli._console import note, say, show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from robustlr.schedules.replay import Replay
+
+_BAR = 40
+
+
+def replay(
+    kind: Annotated[
+        str, typer.Option(help="A schedule, such as auto_warmup or auto_warmup:votes=3.")
+    ],
+    losses: Annotated[
+        Path, typer.Option(help="CSV with a column loss, one row per update; maybe trace too.")
+    ],
+    num_steps: Annotated[int, typer.Option(min=1, help="The horizon T in updates.")],
+    test_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Updates between tests of auto_warmup. [default: its own]"),
+    ] = None,
+    peak_lr: Annotated[float, typer.Option(help="The learning rate at multiplier 1.")] = 1.0,
+    rows: Annotated[int, typer.Option(min=2, help="How many steps of the curve to show.")] = 21,
+    as_json: Json = False,
+) -> None:
+    """What a schedule would have done on a recorded loss curve.
+
+    Prints the step and the probability of every test of an automated warmup, the step at which
+    it ended, the learning rate after that, and the learning rate's curve.
+    """
+    from robustlr.schedules import parse, to_table
+    from robustlr.schedules.replay import replay as replayed
+    from robustlr.schedules.replay import with_test_every
+
+    schedule = parse(kind)
+    if test_every is not None:
+        schedule = with_test_every(schedule, test_every)
+    recorded, traces = _read(losses)
+    result = replayed(schedule, recorded, num_steps, traces)
+    after = _multiplier_after(result)
+    lr_after = None if after is None else peak_lr * after
+    if as_json:
+        show_json(
+            {
+                "schedule": schedule.label,
+                "table": to_table(schedule),
+                "num_steps": num_steps,
+                "updates": len(recorded),
+                "tests": [{"step": t.step, "probability": t.probability} for t in result.tests],
+                "switch_step": result.switch_step,
+                "lr_after": lr_after,
+                "lr": [peak_lr * multiplier for multiplier in result.multipliers],
+                "telemetry": result.telemetry,
+                "outcome": result.outcome,
+            }
+        )
+        return
+    say(f"{schedule.label}, {len(recorded)} of {num_steps} updates replayed")
+    if result.tests:
+        show_table(["step of test", "probability"], [(t.step, t.probability) for t in result.tests])
+    facts = dict(result.outcome)
+    if "warmup_switch_step" in facts:
+        facts["lr after the switch"] = lr_after
+    show_facts(facts)
+    say()
+    last = len(recorded) - 1
+    top = max(result.multipliers) or 1.0
+    for step in sorted({round(i * last / (rows - 1)) for i in range(rows)}):
+        multiplier = result.multipliers[step]
+        bar = "█" * round(_BAR * multiplier / top)
+        say(f"{step:>8}  {peak_lr * multiplier:9.3e}  {bar}".rstrip())
+    if result.tests and result.switch_step is None:
+        note("no test was positive often enough: within these updates the warmup does not end")
+
+
+def _multiplier_after(result: Replay) -> float | None:
+    value = result.outcome.get("warmup_multiplier")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _read(path: Path) -> tuple[list[float], list[float | None] | None]:
+    """The columns loss and trace. A loss may be NaN, infinite or empty, which reads as NaN."""
+    import polars as pl
+
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    try:
+        frame = pl.read_csv(path, infer_schema=False)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a CSV file: {one_line(str(error))[:120]}") from error
+    frame = frame.rename({name: name.strip() for name in frame.columns})
+    if "loss" not in frame.columns:
+        raise DataError(f"{path}: has no column 'loss', only {', '.join(frame.columns)}")
+    recorded = _numbers(frame, "loss", path)
+    values = [float("nan") if value is None else value for value in recorded]
+    return values, _numbers(frame, "trace", path) if "trace" in frame.columns else None
+
+
+def _numbers(frame: pl.DataFrame, column: str, path: Path) -> list[float | None]:
+    numbers: list[float | None] = []
+    for row, text in enumerate(frame[column].to_list(), start=2):
+        try:
+            numbers.append(float(text) if text is not None and text.strip() else None)
+        except ValueError:
+            raise DataError(f"{path}, line {row}: the {column} '{text}' is no number") from None
+    return numbers
