@@ -54,8 +54,7 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
             metric=workload.metric,
         ),
         outcome=run.schedule.outcome(run.state),
-        provenance=provenance(str(run.accelerator.device))
-        | {"processes": str(run.ranks)},
+        provenance=provenance(str(run.accelerator.device)) | {"processes": str(run.ranks)},
     )
     return record, run.recorder.curve()
 
@@ -73,6 +72,8 @@ class _Run:
         self.weights = list(self.bare_model.parameters())
         self.peak_lr = cell.peak_lr
         self.optimizer = build_optimizer(cell.optimizer, self.weights, self.peak_lr)
+        # a factory's groups keep their learning rates relative to one another
+        self.lr_shares = [group["lr"] / self.peak_lr for group in self.optimizer.param_groups]
         self.model: nn.Module = self.accelerator.prepare_model(self.bare_model)
         self.scaled = self.training.precision == "fp16"
         if self.scaled:  # the scaler lives in Accelerate's optimizer
@@ -120,8 +121,7 @@ class _Run:
         loss = self._backward(micro)
         if not math.isfinite(loss):
             return False
-        self._tell_schedule(loss, micro[0])
-        if self.probe and self.schedule.telemetry(self.state).get("curvature_failed"):
+        if not self._tell_schedule(loss, micro[0]):
             return False
         self._clip_and_measure()
         lr = self.peak_lr * self.schedule.multiplier(self.state)
@@ -156,13 +156,15 @@ class _Run:
             return nullcontext()
         return self.accelerator.no_sync(self.model)  # type: ignore[no-any-return]
 
-    def _tell_schedule(self, loss: float, batch: Batch) -> None:
-        """Before clipping: the schedule sees the gradient that the loss has."""
-        feedback = Feedback(self.step, loss)
-        if self.probe and self.schedule.wants_curvature(self.state, self.step):
-            estimate = self.probe.estimate(self.step, batch, self.recorder.costs)
-            feedback = Feedback(self.step, loss, estimate.trace, estimate.extremes)
+    def _tell_schedule(self, loss: float, batch: Batch) -> bool:
+        """Before clipping, as an estimate may read the gradient; False where too many failed."""
+        if not (self.probe and self.schedule.wants_curvature(self.state, self.step)):
+            self.state = self.schedule.update(self.state, Feedback(self.step, loss))
+            return True
+        estimate = self.probe.estimate(self.step, batch, self.recorder.costs)
+        feedback = Feedback(self.step, loss, estimate.trace, estimate.extremes)
         self.state = self.schedule.update(self.state, feedback)
+        return not self.schedule.telemetry(self.state).get("curvature_failed")
 
     def _clip_and_measure(self) -> None:
         """Clip the gradient; its norm before clipping is kept where the next row shows it."""
@@ -180,8 +182,8 @@ class _Run:
 
     def _apply(self, lr: float) -> bool:
         """One optimizer update at `lr`; False where the fp16 scaler skipped it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for group, share in zip(self.optimizer.param_groups, self.lr_shares, strict=True):
+            group["lr"] = lr * share
         self.optimizer.step()
         for weight in self.weights:
             weight.grad = None
@@ -194,7 +196,12 @@ class _Run:
     def _weights_are_finite(self) -> bool:
         if self.weights[0].is_cuda:  # few kernels and one wait, however many weights
             return math.isfinite(torch.nn.utils.get_total_norm(self.weights, math.inf))
-        return math.isfinite(sum(float(weight.sum()) for weight in self.weights))
+        # a sum of finite numbers is finite, in all but half precision
+        sums = (
+            weight.sum(dtype=torch.float32 if weight.dtype is torch.float16 else None)
+            for weight in self.weights
+        )
+        return math.isfinite(sum(map(float, sums)))
 
     def _evaluates(self, step: int) -> bool:
         return step == self.cell.num_steps or step % self.training.eval_every == 0

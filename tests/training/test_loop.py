@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,11 +13,12 @@ from polars.testing import assert_frame_equal
 
 from robustlr.records import CURVE_SCHEMA, RunRecord, RunStatus
 from robustlr.schedules import parse, schedule_types
-from robustlr.specs import SGD, Adam, AdamW, Cell, OptimizerSpec
-from robustlr.training import train
+from robustlr.specs import SGD, Adam, AdamW, Cell, FactoryOptimizer, OptimizerSpec
+from robustlr.training import loop, train
 from robustlr.training.order import BatchOrder
 from robustlr.workloads import build_workload
 from tests.training.cells import REGRESSION, digits_cell, sample_cell
+from tests.workloads.samples import Regression
 
 
 def trained(cell: Cell) -> tuple[RunRecord, pl.DataFrame]:
@@ -243,3 +245,70 @@ def test_the_record_says_where_it_was_made() -> None:
     assert record.provenance["processes"] == "1"
     assert {"robustlr", "python", "device", "git_commit"} <= set(record.provenance)
     assert RunRecord.from_table(record.table()) == record
+
+
+def test_groups_of_a_users_optimizer_keep_their_relative_learning_rates() -> None:
+    factory = FactoryOptimizer(factory="tests.workloads.samples:two_speeds")
+    cell = dataclasses.replace(sample_cell(num_steps=1), optimizer=factory)
+    models: list[torch.nn.Module] = []
+
+    class Kept(Regression):
+        def model(self, seed: int) -> torch.nn.Module:
+            models.append(super().model(seed))
+            return models[-1]
+
+    train(cell, Kept())
+    torch.manual_seed(cell.seed)
+    model = Kept().model(cell.seed)
+    batch = Kept().examples("train", 0).batch(BatchOrder(32, 8, 0).batch(0))
+    Kept().loss(model, batch).backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        for parameter, lr in zip(model.parameters(), (0.01, 0.001), strict=True):
+            parameter -= lr * parameter.grad  # type: ignore[operator]
+    trained_model = models[0]
+    for ours, expected in zip(trained_model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_an_update_that_is_skipped_is_paid_for_and_counts_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the fp16 scaler does where a gradient overflows, here to updates 3, 4 and 9."""
+    honest, attempts = loop._Run._apply, itertools.count()
+
+    def overflowing(run: loop._Run, lr: float) -> bool:
+        if next(attempts) not in (3, 4, 9):
+            return honest(run, lr)
+        for weight in run.weights:
+            weight.grad = None
+        return False
+
+    monkeypatch.setattr(loop._Run, "_apply", overflowing)
+    cell = digits_cell("curvature_adaptive:every=2", num_steps=12, log_every=1, eval_every=3)
+    record, curve = trained(cell)
+    assert record.status is RunStatus.COMPLETED
+    assert next(attempts) == 15
+    assert curve["step"].to_list() == list(range(13))
+    assert record.summary.steps == 12
+    assert record.summary.example_passes == 15 * 64
+    # a schedule that was told of a skipped update would have counted its estimates twice
+    assert record.outcome["curvature_estimates"] == 6
+
+
+def test_a_run_that_skips_for_ever_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop._Run, "_apply", lambda run, lr: False)
+    record, curve = trained(sample_cell())
+    assert record.status is RunStatus.DIVERGED
+    assert record.summary.steps == 0
+    assert curve["step"].to_list() == [0]
+
+
+def test_half_precision_weights_of_a_large_sum_are_finite() -> None:
+    class Half(Regression):
+        def model(self, seed: int) -> torch.nn.Module:
+            model = super().model(seed)
+            model.register_parameter("large", torch.nn.Parameter(torch.full((9,), 3e4).half()))
+            return model
+
+    record, _ = train(sample_cell(), Half())
+    assert record.status is RunStatus.COMPLETED

@@ -106,3 +106,12 @@ def returns_none() -> None:
 
 
 not_callable = 3
+
+
+def two_speeds(parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    """An optimizer whose biases learn ten times as slowly."""
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "lr": lr / 10},
+    ]
+    return torch.optim.SGD(groups, lr=lr)
