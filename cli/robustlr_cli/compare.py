@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +48,11 @@ def compare(
     for setting in settings:
         given = answer(setting)
         say(f"{setting.name}: {setting.quantity}")
-        say(given.headline + "\n")
+        say(fill(given.headline, 80) + "\n")
+        say(
+            "Regret: what a coarser grid costs against the schedule's own tuned value;\n"
+            f"wins: pairs of runs with the same seed in which it beats {setting.report.baseline}.\n"
+        )
         _show_resolutions(setting)
         for reference in ("own", "best"):
             _show_tolerance(setting, reference)
@@ -77,8 +82,7 @@ def _show_resolutions(setting: Setting) -> None:
     from robustlr.report.numbers import listed, percent, plural, ratio
     from robustlr.report.table import bracketed
 
-    regret, baseline = setting.measures.regret, setting.report.baseline
-    for every in shown_resolutions(regret):
+    for every in shown_resolutions(setting.measures.regret):
         rows = [setting.regret(name, every) for name in setting.schedules]
         best = [
             f"{row['schedule']}"
@@ -92,7 +96,7 @@ def _show_resolutions(setting: Setting) -> None:
             + (f": best {listed(best)}" if best else "")
         )
         show_table(
-            ["schedule", "mean regret", "worst regret", f"beats {baseline}"],
+            ["schedule", "mean regret", "worst regret", "wins"],
             [
                 (
                     row["schedule"],
@@ -113,7 +117,7 @@ def _show_tolerance(setting: Setting, reference: str) -> None:
     whose = {"own": "its own tuned value", "best": "the best schedule's tuned value"}[reference]
     rows = [setting.tolerance(name, reference) for name in setting.schedules]
     show_table(
-        ["schedule", "coarsest grid", "runs", "saved", "loses at most"],
+        ["schedule", "coarsest grid", "runs", "saved", "loses"],
         [
             (
                 row["schedule"] + (" (edge)" if row["edge"] else ""),

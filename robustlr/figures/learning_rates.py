@@ -57,7 +57,7 @@ def seed_spread(per_lr: pl.DataFrame, looks: Looks, *, quantity: str) -> Figure:
     per_lr: PER_LR_SCHEMA, one setting.
     """
     shown = _present(per_lr, looks)
-    columns = min(3, len(shown))
+    columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
     figure, axes = panels(
         rows, columns, width=9.4 if columns > 1 else 5.6, height=2.5 * rows + 0.9,
@@ -82,23 +82,21 @@ def seed_spread(per_lr: pl.DataFrame, looks: Looks, *, quantity: str) -> Figure:
         _danger(axis, at, numbers(part, "divergence_rate"))
         axis.set_title(drawable(name))
         learning_rate_axis(axis, numbers(per_lr, "peak_lr"))
+        axis.set_ylabel(quantity)
         axis.label_outer()
     for axis in axes[len(shown) :]:
         axis.remove()
     for axis in axes[len(shown) - columns : len(shown)]:
         axis.tick_params(labelbottom=True)
         axis.set_xlabel("peak learning rate")
-    figure.supylabel(quantity, fontsize=10.2)
-    legend(
-        figure,
-        {},
-        extra=[
-            (Line2D([], [], color=INK, marker="o", markersize=4), "mean"),
-            (Patch(color=INK, alpha=0.35), "middle half of the seeds"),
-            (Patch(color=INK, alpha=0.15), "all seeds"),
-            (Patch(color=DANGER, alpha=0.55), "share of runs that diverged (right scale)"),
-        ],
-    )
+    extra: list[tuple[Any, str]] = [
+        (Line2D([], [], color=INK, marker="o", markersize=4), "mean"),
+        (Patch(color=INK, alpha=0.35), "middle half of the seeds"),
+        (Patch(color=INK, alpha=0.15), "all seeds"),
+    ]
+    if (numbers(per_lr, "divergence_rate") > 0).any():
+        extra.append((Patch(color=DANGER, alpha=0.55), "share of runs that diverged (right scale)"))
+    legend(figure, {}, extra=extra)
     return figure
 
 

@@ -18,6 +18,7 @@ def svg(figure: Figure, *, title: str) -> bytes:
     """The figure as SVG, the same bytes for the same figure; title: for screen readers."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title, "Creator": None})
+    figure.set_layout_engine("none")  # it is laid out now; the next rendering need not be
     drawing = buffer.getvalue()
     start = drawing.index(b"<svg")  # what precedes it names matplotlib and a DTD on the network
     drawing = _rounded(drawing[start:])

@@ -22,7 +22,7 @@ def speedup_against_misspecification(
 
     speedup: SPEEDUP_SCHEMA, one setting. unit: updates, cost or seconds.
     """
-    figure, (left, right) = panels(1, 2, width=9.4, height=4.4, sharex=True)
+    figure, (left, right) = panels(1, 2, width=9.4, height=4.4)
     column = f"speedup_{unit}"
     shown = {name: look for name, look in looks.items() if name in set(speedup["schedule"])}
     for name, look in shown.items():
@@ -36,8 +36,8 @@ def speedup_against_misspecification(
     positive = speedup.filter(pl.col(column) > 0)
     heights = [numbers(positive, f"{column}{end}") for end in ("", "_low", "_high")]
     label = "ρ: learning rate over the schedule's tuned one"
-    for axis in (left, right):
-        ratio_axis(axis, "x", numbers(speedup, "rho"), label)
+    for axis, part in ((left, positive), (right, speedup)):
+        ratio_axis(axis, "x", np.append(numbers(part, "rho"), 1.0), label)
         reference_line(axis, x=1.0)
     ratio_axis(left, "y", np.append(np.concatenate(heights), 1.0), f"speedup in {unit}")
     reference_line(left, y=1.0)
