@@ -56,6 +56,6 @@ class FiniteDifference(Estimator):
                 displace(v, self.distance)
                 rewind()
                 there = gradient(problem.scaled_loss(), problem.model, parameters)
-                for name in filter(here.__contains__, there):
-                    add_product(total, name, v[name], there[name] - here[name], weight)
+                for name in filter(here.__contains__, list(there)):  # each freed as it is used
+                    add_product(total, name, v.pop(name), there.pop(name) - here[name], weight)
         return total

@@ -65,8 +65,8 @@ class Hutchinson(Estimator):
                 v = {name: rademacher(p, problem.generator) for name, p in moving.items()}
                 product = _hessian_product(curved, moving, v, keep_graph=left > 0)
                 weight = 1.0 / (problem.loss_scale * self.probes)
-                for name, hv in product.items():
-                    add_product(total, name, v[name], hv, weight)
+                for name in moving:  # each freed as it is used
+                    add_product(total, name, v.pop(name), product.pop(name), weight)
         return total
 
 

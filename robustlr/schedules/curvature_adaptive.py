@@ -107,7 +107,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
 
     kind: Literal["curvature_adaptive"] = "curvature_adaptive"
     estimator: str = "hutchinson"
-    every: int = 20
+    every: int = 25
     batch_fraction: float = 0.125
     probes: int = 1
     scale: Literal["relative", "raw"] = "relative"
@@ -161,11 +161,11 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         return CurvatureAdaptiveState(0, num_steps)
 
     def update(self, state: CurvatureAdaptiveState, feedback: Feedback) -> CurvatureAdaptiveState:
-        state = dataclasses.replace(state, step=feedback.step)
         if feedback.curvature_trace is not None:
             state = self._learn(state, feedback.curvature_trace, feedback.curvature_extremes)
+        multiplier = self._multiplier_at(feedback.step, state)
         return dataclasses.replace(
-            state, multiplier_sum=state.multiplier_sum + self.multiplier(state)
+            state, step=feedback.step, multiplier_sum=state.multiplier_sum + multiplier
         )
 
     def _learn(
@@ -197,8 +197,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         )
 
     def multiplier(self, state: CurvatureAdaptiveState) -> float:
-        annealing = float(self.anneal.multiplier(state.step, state.num_steps))
-        return annealing * self._curvature_multiplier(state)
+        return self._multiplier_at(state.step, state)
 
     def telemetry(self, state: CurvatureAdaptiveState) -> Mapping[str, float]:
         seen = state.trace is not None
@@ -219,6 +218,12 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             "curvature_reference": state.reference,
             "curvature_mean_multiplier": state.multiplier_sum / (state.step + 1) or None,
         }
+
+    def _multiplier_at(self, step: int, state: CurvatureAdaptiveState) -> float:
+        value = self._curvature_multiplier(state)
+        if self.anneal is _NO_ANNEALING:
+            return value
+        return float(self.anneal.multiplier(step, state.num_steps)) * value
 
     def _corrected(self, state: CurvatureAdaptiveState) -> tuple[float, float]:
         """s_k and a_k: a moving average from zero has seen a share 1 − βᵏ of its weight."""
