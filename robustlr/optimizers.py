@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -69,14 +69,35 @@ def _pytorch_optimizer(
     if spec.name.lower() == "lamb":
         # its default divides by 1 − β1^t after the trust ratio: ten times too large a first step
         options.setdefault("adam_debias", True)
+    _rehearse(spec, cls, options)
     try:
         optimizer: torch.optim.Optimizer = cls(weights, lr=lr, **options)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"optimizer '{spec.name}': {one_line(str(error))}") from error
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise SpecError(f"optimizer '{spec.name}' needs a closure, which the loop does not give")
+    except Exception as error:
+        raise _unusable(spec, error) from error
     return optimizer
+
+
+def _rehearse(
+    spec: PytorchOptimizer, cls: Callable[..., torch.optim.Optimizer], options: dict[str, Any]
+) -> None:
+    """Make one update of a matrix of no account: some need what the loop does not give.
+
+    Their signatures do not say so (AliG's closure is optional until the first step).
+    """
+    weight = nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.ones(2, 2)
+    with torch.random.fork_rng(devices=[]):  # some add noise
+        try:
+            cls([weight], lr=1e-3, **options).step()
+        except Exception as error:
+            raise _unusable(spec, error) from error
+
+
+def _unusable(spec: PytorchOptimizer, error: Exception) -> SpecError:
+    text = one_line(str(error))
+    if "closure" in text:
+        return SpecError(f"optimizer '{spec.name}' needs a closure, which the loop does not give")
+    return SpecError(f"optimizer '{spec.name}' cannot be used here: {text}")
 
 
 def _from_factory(
