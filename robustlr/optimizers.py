@@ -59,7 +59,7 @@ def _pytorch_optimizer(
     if spec.name.lower() not in names:
         hint = did_you_mean(spec.name.lower(), names)
         raise SpecError(f"pytorch_optimizer has no '{spec.name}'; {hint}")
-    cls = pytorch_optimizer.load_optimizer(spec.name.lower())
+    cls: Callable[..., torch.optim.Optimizer] = pytorch_optimizer.load_optimizer(spec.name.lower())
     known = set(inspect.signature(cls.__init__).parameters) - {"self", "params", "lr", "kwargs"}
     for option in spec.options:
         if option not in known:

@@ -1,0 +1,114 @@
+"""The Gaussian process against scikit-learn, a fine grid, and the dense formulas."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+from robustlr.gp import LOG_RATIO_BOUNDS, Spectrum, correlation
+
+FloatArray = NDArray[np.float64]
+LENGTHSCALE = 0.2
+
+
+def even(n: int) -> FloatArray:
+    return (np.arange(n) + 0.5) / n
+
+
+def uneven(n: int) -> FloatArray:
+    return np.sort(np.random.default_rng(n).uniform(size=n))
+
+
+def noisy(x: FloatArray, noise: float = 0.2) -> FloatArray:
+    rng = np.random.default_rng(len(x))
+    return 3.0 + np.sin(5.0 * x) + noise * rng.normal(size=len(x))
+
+
+@pytest.mark.parametrize("x", [even(40), even(41), uneven(40)], ids=["even", "odd", "uneven"])
+def test_spectrum_rebuilds_the_correlation_matrix(x: FloatArray) -> None:
+    spectrum = Spectrum.of(x, LENGTHSCALE)
+    rebuilt = (spectrum.vectors * spectrum.values) @ spectrum.vectors.T
+    np.testing.assert_allclose(rebuilt, correlation(x, x, LENGTHSCALE), atol=1e-13)
+    np.testing.assert_allclose(spectrum.vectors.T @ spectrum.vectors, np.eye(len(x)), atol=1e-13)
+
+
+@pytest.mark.parametrize("x", [even(60), even(61), uneven(50)], ids=["even", "odd", "uneven"])
+def test_posterior_is_scikit_learns_at_equal_hyperparameters(x: FloatArray) -> None:
+    y = noisy(x)
+    process = Spectrum.of(x, LENGTHSCALE).fit(y)
+    kernel = ConstantKernel(process.signal_variance, "fixed") * RBF(LENGTHSCALE, "fixed")
+    theirs = GaussianProcessRegressor(kernel, alpha=process.noise_variance, optimizer=None)
+    theirs.fit(x[:, None], y - process.mean)
+    grid = np.linspace(-0.1, 1.1, 37)
+    mean, covariance = theirs.predict(grid[:, None], return_cov=True)
+    np.testing.assert_allclose(process.posterior_mean(grid), mean + process.mean, atol=1e-6)
+    np.testing.assert_allclose(process.posterior_covariance(grid), covariance, atol=1e-6)
+
+
+def test_likelihood_is_scikit_learns_up_to_a_constant() -> None:
+    x = even(50)
+    spectrum, y = Spectrum.of(x, LENGTHSCALE), noisy(x)
+    for log_ratio in (-6.0, -2.0, 3.0):
+        process = spectrum.at(y, log_ratio)
+        kernel = ConstantKernel(process.signal_variance, "fixed") * RBF(LENGTHSCALE, "fixed")
+        theirs = GaussianProcessRegressor(kernel, alpha=process.noise_variance, optimizer=None)
+        theirs.fit(x[:, None], y - process.mean)
+        ours = -float(spectrum.objective(y, log_ratio)) - 25.0 * (1.0 + np.log(2.0 * np.pi))
+        assert ours == pytest.approx(theirs.log_marginal_likelihood_value_, abs=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.05, 0.5, 5.0])
+@pytest.mark.parametrize("n", [8, 30, 101])
+def test_fit_is_the_best_point_of_a_fine_grid(n: int, noise: float) -> None:
+    x = even(n)
+    spectrum, y = Spectrum.of(x, LENGTHSCALE), noisy(x, noise)
+    fine = spectrum.objective(y, np.linspace(*LOG_RATIO_BOUNDS, 28_001))
+    found = float(spectrum.objective(y, spectrum.fit(y).log_ratio))
+    assert found <= fine.min() + 1e-6
+
+
+@given(
+    scale=st.floats(1e-6, 1e6),
+    shift=st.floats(-100.0, 100.0),
+    n=st.integers(8, 40),
+)
+@settings(max_examples=25, deadline=None)
+def test_scale_and_shift_change_units_alone(scale: float, shift: float, n: int) -> None:
+    x = even(n)
+    spectrum, y = Spectrum.of(x, LENGTHSCALE), noisy(x)
+    ours, moved = spectrum.fit(y), spectrum.fit(scale * (y + shift))
+    assert moved.log_ratio == pytest.approx(ours.log_ratio, abs=1e-3)
+    expected = scale * (ours.posterior_mean(x) + shift)
+    np.testing.assert_allclose(moved.posterior_mean(x), expected, rtol=1e-4, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("n", [24, 25])
+@pytest.mark.parametrize("log_ratio", [-9.0, -2.0, 2.0])
+def test_rise_is_that_of_the_dense_formulas(n: int, log_ratio: float) -> None:
+    x, left_out = even(n), slice(1, None, 4)
+    process = Spectrum.of(x, LENGTHSCALE).at(noisy(x), log_ratio)
+    for without, kept in ((None, np.arange(n)), (left_out, np.delete(np.arange(n), left_out))):
+        prior = correlation(x, x, LENGTHSCALE)
+        observed = prior[np.ix_(kept, kept)] + np.exp(log_ratio) * np.eye(len(kept))
+        gain = np.linalg.solve(observed, prior[kept]).T
+        mean = process.mean + gain @ (noisy(x) - process.mean)[kept]
+        covariance = process.signal_variance * (prior - gain @ prior[kept])
+        variance = np.diag(covariance) + covariance[-1, -1] - 2.0 * covariance[:, -1]
+        found_mean, found_variance = process.rise(without)
+        np.testing.assert_allclose(found_mean, mean, atol=1e-8)
+        np.testing.assert_allclose(found_variance, variance, atol=1e-8)
+
+
+def test_a_constant_is_fitted_by_itself() -> None:
+    process = Spectrum.of(even(20), LENGTHSCALE).fit(np.full(20, 7.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(process.posterior_mean([0.0, 0.5]), 7.0)
+    assert process.noise_variance < 1e-20
