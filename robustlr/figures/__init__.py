@@ -1,6 +1,6 @@
 """Frames as figures: one function each, without any I/O."""
 
-from robustlr.figures.curves import curvature_trace, loss_curves
+from robustlr.figures.curves import loss_curves
 from robustlr.figures.dots import sensitivities, tolerated_grids
 from robustlr.figures.grids import regret_against_resolution
 from robustlr.figures.learning_rates import seed_spread, value_against_learning_rate
@@ -12,6 +12,7 @@ from robustlr.figures.rates import exponents, value_against_horizon
 from robustlr.figures.rendering import png, svg
 from robustlr.figures.speed import performance_profile, speedup_against_misspecification
 from robustlr.figures.style import Look, Looks, looks
+from robustlr.figures.traces import curvature_trace, warmup_trace
 
 __all__ = [
     "Look",
@@ -32,4 +33,5 @@ __all__ = [
     "tolerated_grids",
     "value_against_horizon",
     "value_against_learning_rate",
+    "warmup_trace",
 ]

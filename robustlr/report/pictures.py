@@ -14,7 +14,15 @@ from robustlr.measures import Measures
 from robustlr.records import Results
 from robustlr.report.numbers import number, percent
 from robustlr.report.setting import Setting
-from robustlr.report.training_curves import adaptive_runs, tuned_curves, tuned_runs
+from robustlr.report.training_curves import (
+    CURVATURE,
+    WARMUP,
+    Trace,
+    traces,
+    tuned_curves,
+    tuned_runs,
+    with_fit,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,14 +215,39 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
                 curves, looks, target=float(target[0]) if len(target) else None
             ),
         )
-    for position, (name, curve) in enumerate(adaptive_runs(results, runs).items()):
+    for position, trace in enumerate(traces(results, runs, CURVATURE), start=1):
         yield Picture(
-            key=f"curvature-{position + 1}",
-            title=f"What {name} saw",
+            key=f"curvature-{position}",
+            title=f"What {trace.schedule} saw",
             explanation=(
                 "One run at the tuned learning rate (its first seed): the learning rate it chose, "
                 "and the estimates of the Hessian's trace it chose it by. Estimates may be "
                 "negative; their average is clamped at zero."
             ),
-            draw=lambda curve=curve, name=name: figures.curvature_trace(curve, name, looks),  # type: ignore[misc]
+            draw=lambda trace=trace: figures.curvature_trace(  # type: ignore[misc]
+                trace.curve, trace.schedule, looks
+            ),
         )
+    for position, trace in enumerate(traces(results, runs, WARMUP), start=1):
+        step = trace.outcome.get("warmup_switch_step")
+        yield Picture(
+            key=f"warmup-{position}",
+            title=f"How {trace.schedule} ended its warmup",
+            explanation=(
+                "One run at the tuned learning rate (its first seed): learning rate, training "
+                "losses with a Gaussian process through the logged ones, and the probability that "
+                "their minimum has passed. "
+                + (
+                    "The run ended before its warmup did."
+                    if step is None
+                    else f"The warmup ended after {step} updates: {_reason(trace)}."
+                )
+            ),
+            draw=lambda trace=trace, step=step: figures.warmup_trace(  # type: ignore[misc]
+                with_fit(trace.curve, step), trace.schedule, looks, switch_step=step
+            ),
+        )
+
+
+def _reason(trace: Trace) -> str:
+    return str(trace.outcome.get("warmup_reason") or "for a reason not recorded").replace("_", " ")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import polars as pl
 
+from robustlr.gp import Spectrum
 from robustlr.records import Results
 
-_CURVATURE = "curvature_trace"
-_WARMUP = "warmup_loss_mean"
+CURVATURE, WARMUP = "curvature_trace", "warmup_probability"
+_LENGTHSCALE = 0.2  # of the warmup, as in robustlr.schedules.auto_warmup
+_LEAST_LOSSES = 4
 
 
 def tuned_runs(results: Results, setting: str, tuned: pl.DataFrame) -> pl.DataFrame:
@@ -37,14 +45,48 @@ def tuned_curves(results: Results, runs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def adaptive_runs(results: Results, runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """By schedule with telemetry of the curvature: the curve of its first seed's run."""
-    if _CURVATURE not in results.curves.columns:
-        return {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One run of an adaptive schedule. outcome: what the schedule reported at its end."""
+
+    schedule: str
+    curve: pl.DataFrame
+    outcome: Mapping[str, Any]
+
+
+def traces(results: Results, runs: pl.DataFrame, column: str) -> Iterator[Trace]:
+    """By schedule with telemetry in `column`: the curve of its first seed's run of `runs`."""
+    if column not in results.curves.columns:
+        return
     first = runs.sort("seed").unique("schedule", keep="first", maintain_order=True)
-    found = {}
     for key, schedule in first.select("key", "schedule").iter_rows():
-        curve = results.curves.filter(pl.col("key") == key)
-        if curve[_CURVATURE].count():
-            found[schedule] = curve.sort("step")
-    return found
+        curve = results.curves.filter(pl.col("key") == key).sort("step")
+        if curve[column].count():
+            outcome = results.runs.filter(pl.col("key") == key)["outcome"][0]
+            yield Trace(schedule=schedule, curve=curve, outcome=json.loads(outcome or "{}"))
+
+
+def with_fit(curve: pl.DataFrame, switch_step: int | None) -> pl.DataFrame:
+    """Columns fit, fit_low, fit_high: a Gaussian process through the losses before the switch.
+
+    It sees the logged means, not every loss that the schedule saw; the band is ± 2 standard
+    deviations of the curve.
+    """
+    inside = pl.col("train_loss").is_not_null()
+    if switch_step is not None:
+        inside &= pl.col("step") <= switch_step
+    seen = curve.filter(inside)
+    if seen.height < _LEAST_LOSSES:
+        nothing = pl.lit(None, pl.Float64())
+        return curve.with_columns(fit=nothing, fit_low=nothing, fit_high=nothing)
+    x = seen["step"].to_numpy() / seen["step"][-1]
+    process = Spectrum.of(x, _LENGTHSCALE).fit(seen["train_loss"].to_numpy())
+    mean = process.posterior_mean(x)
+    deviation = np.sqrt(np.maximum(np.diag(process.posterior_covariance(x)), 0.0))
+    fit = seen.select(
+        "step",
+        fit=pl.Series(mean),
+        fit_low=pl.Series(mean - 2 * deviation),
+        fit_high=pl.Series(mean + 2 * deviation),
+    )
+    return curve.join(fit, on="step", how="left", maintain_order="left")
