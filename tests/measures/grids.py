@@ -69,11 +69,16 @@ def grid(
 
 
 def random_rows(
-    generator: np.random.Generator, *, ragged: bool, setting: str = "setting", num_steps: int = 100
+    generator: np.random.Generator,
+    *,
+    ragged: bool,
+    widest: int = 10,
+    setting: str = "setting",
+    num_steps: int = 100,
 ) -> list[dict[str, object]]:
     """A small random grid: noise, divergence, values above chance; with holes where ragged."""
     schedules = ["fixed", "cosine", "linear · 1"][: generator.integers(1, 4)]
-    width, seeds = generator.integers(1, 12), generator.integers(1, 8)
+    width, seeds = generator.integers(1, widest + 1), generator.integers(1, 8)
     rows = []
     for s, name in enumerate(schedules):
         centre = generator.uniform(0, width)
