@@ -55,7 +55,7 @@ class CurvatureRequest:
     """
 
     estimator: str = "hutchinson"
-    every: int = 25
+    every: int = 40
     batch_fraction: float = 0.125
     probes: int = 1
 

@@ -106,7 +106,7 @@ def test_the_relative_scale_forgets_units() -> None:
 
 
 def test_the_reference_waits_for_half_an_average_and_for_a_sign() -> None:
-    schedule = CurvatureAdaptive()  # 1 − 0.9^k ≥ 1/2 from k = 7
+    schedule = CurvatureAdaptive(smoothing=0.9)  # 1 − 0.9^k ≥ 1/2 from k = 7
     assert see(schedule, [5.0] * 6).reference is None
     assert see(schedule, [5.0] * 7).reference == pytest.approx(5.0)
     assert see(schedule, [5.0, -5.0] * 5).reference is None
