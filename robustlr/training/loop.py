@@ -70,6 +70,7 @@ class _Run:
         seed_torch(cell.seed, device)
         self.bare_model = workload.model(cell.seed).to(device)
         self.weights = list(self.bare_model.parameters())
+        self.values = [weight.detach() for weight in self.weights]
         self.peak_lr = cell.peak_lr
         self.optimizer = build_optimizer(cell.optimizer, self.weights, self.peak_lr)
         # a factory's groups keep their learning rates relative to one another
@@ -192,16 +193,14 @@ class _Run:
         self.workload.project(self.bare_model)
         return True
 
-    @torch.no_grad()
     def _weights_are_finite(self) -> bool:
-        if self.weights[0].is_cuda:  # few kernels and one wait, however many weights
-            return math.isfinite(torch.nn.utils.get_total_norm(self.weights, math.inf))
-        # a sum of finite numbers is finite, in all but half precision
-        sums = (
-            weight.sum(dtype=torch.float32 if weight.dtype is torch.float16 else None)
-            for weight in self.weights
-        )
-        return math.isfinite(sum(map(float, sums)))
+        if self.values[0].is_cuda:  # few kernels and one wait, however many weights
+            return math.isfinite(torch.nn.utils.get_total_norm(self.values, math.inf))
+        total = 0.0
+        for value in self.values:
+            total += value.sum().item()
+        # a finite sum has finite terms; the other way round needs a closer look
+        return math.isfinite(total) or all(bool(value.isfinite().all()) for value in self.values)
 
     def _evaluates(self, step: int) -> bool:
         return step == self.cell.num_steps or step % self.training.eval_every == 0
