@@ -31,7 +31,7 @@ eval_every = 10
 
 {more}
 """
-LOGISTIC = 'kind = "logistic"\ndim = 3\nsamples = 40'
+LOGISTIC = 'kind = "logistic"\ndim = 3\nsamples = 60'
 
 
 def write_study(folder: Path, **fields: Any) -> Path:
@@ -47,7 +47,7 @@ def small_spec(**edits: Any) -> StudySpec:
     return StudySpec.from_table(
         {
             "name": "small",
-            "workload": {"kind": "logistic", "dim": 3, "samples": 40},
+            "workload": {"kind": "logistic", "dim": 3, "samples": 60},
             "schedule": ["fixed", "cosine"],
             "grid": {"low": 0.1, "high": 1.0, "points_per_decade": 1},
             "seeds": 2,

@@ -106,7 +106,7 @@ def plan(
     if measure:
         estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
         facts["estimated seconds"] = round(estimate.seconds / slots, 1)
-        facts["estimated from"] = estimate.source
+        facts["kinds of cells timed"] = estimate.kinds
     if current.outside:
         facts["results the study no longer asks for"] = current.outside
     if as_json:
@@ -114,7 +114,6 @@ def plan(
         return
     if measure:
         facts["estimated time"] = duration(float(str(facts.pop("estimated seconds"))))
-        facts["estimated from"] = facts.pop("estimated from")
     show_facts(facts)
 
 

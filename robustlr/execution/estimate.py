@@ -3,70 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import defaultdict
 from dataclasses import dataclass
-from statistics import fmean
 
 from robustlr.specs import Cell
 from robustlr.study import Plan
 
-_PROBE_STEPS = 20
-_EVALUATION_SHARE = 3.0  # a forward pass against a forward and a backward pass
+_PROBE_STEPS = 40
+_PROBE_EVALUATIONS = 4  # beyond the first
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """seconds: of one worker for all cells that are to run. source: what it rests on."""
+    """seconds: of one worker for all cells that are to run. kinds: of cells that were timed."""
 
     seconds: float
-    source: str
+    kinds: int
 
 
 def estimate_seconds(plan: Plan, *, threads: int) -> Estimate:
-    """The time one worker needs, from cells already done or from a few timed updates.
+    """The time one worker needs, from a few timed updates and evaluations of every kind of cell.
 
-    threads: CPU threads of a worker. Every setting and schedule is looked at on its own, since
-    feedback schedules cost more. Raises SpecError or WorkloadError where a cell cannot be trained.
+    A kind is a setting with a schedule, as feedback schedules cost more. threads: CPU threads of
+    a worker. Raises SpecError or WorkloadError where a cell cannot be trained.
     """
-    groups: dict[str, list[Cell]] = defaultdict(list)
+    kinds: dict[str, list[Cell]] = defaultdict(list)
     for cell in plan.to_run:
-        groups[_group(cell)].append(cell)
-    known: dict[str, list[float]] = defaultdict(list)
-    for record in plan.done:
-        known[_group(record.cell)].append(record.summary.wall_seconds)
-    seconds, timed = 0.0, 0
-    for name, cells in groups.items():
-        if name in known:
-            each = fmean(known[name])
-        else:
-            each = _timed(cells[0], threads)
-            timed += 1
-        seconds += each * len(cells)
-    source = f"{_PROBE_STEPS} timed updates of {timed} kinds of cells" if timed else ""
-    if timed < len(groups) or not groups:
-        source = " and ".join(filter(None, [f"{len(plan.done)} cells already done", source]))
-    return Estimate(seconds, source)
+        kinds[f"{cell.setting} · {cell.schedule.label}"].append(cell)
+    seconds = sum(len(cells) * _seconds(cells[0], threads) for cells in kinds.values())
+    return Estimate(seconds, len(kinds))
 
 
-def _group(cell: Cell) -> str:
-    return f"{cell.setting} · {cell.schedule.label}"
-
-
-def _timed(cell: Cell, threads: int) -> float:
-    """Seconds for `cell`, by training it for a moment on one process."""
+def _seconds(cell: Cell, threads: int) -> float:
+    """Seconds for `cell`, by training it for a moment on one process, few and more evaluations."""
     import torch
-
-    from robustlr.training import train
-    from robustlr.workloads import build_workload
 
     torch.set_num_threads(threads)
     steps = min(_PROBE_STEPS, cell.num_steps)
-    training = dataclasses.replace(cell.training, eval_every=steps, processes_per_cell=1)
-    workload = build_workload(cell.workload)
-    probe = dataclasses.replace(cell, num_steps=steps, training=training)
-    train(probe, workload)  # the first run pays for what is only done once
-    summary = train(probe, workload)[0].summary
-    per_update = summary.wall_seconds / max(summary.steps, 1)
-    per_evaluation = per_update * summary.evaluation_passes / (2 * cell.batch_size)
+    every = max(steps // _PROBE_EVALUATIONS, 1)
+    _train(cell, steps, every)  # pays for what is only done once per process
+    update, few = _train(cell, steps, steps)
+    _, more = _train(cell, steps, every)
+    evaluation = max(more - few, 0.0) / max(-(-steps // every) - 1, 1)
+    setup = max(few - 2 * evaluation, 0.0)
     evaluations = 1 + -(-cell.num_steps // cell.training.eval_every)
-    return cell.num_steps * per_update + evaluations * per_evaluation
+    return setup + cell.num_steps * update + evaluations * evaluation
+
+
+def _train(cell: Cell, steps: int, eval_every: int) -> tuple[float, float]:
+    """Seconds per update, and seconds for everything else, of a run of `steps` updates."""
+    from robustlr.training import train
+    from robustlr.workloads import build_workload
+
+    training = dataclasses.replace(cell.training, eval_every=eval_every, processes_per_cell=1)
+    probe = dataclasses.replace(cell, num_steps=steps, training=training)
+    workload = build_workload(cell.workload)
+    started = time.perf_counter()
+    summary = train(probe, workload)[0].summary
+    elapsed = time.perf_counter() - started
+    return summary.wall_seconds / max(summary.steps, 1), elapsed - summary.wall_seconds

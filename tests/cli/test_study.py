@@ -68,7 +68,7 @@ def test_a_factory_that_raises_fails_its_cells_and_is_counted(
         "            raise RuntimeError('my own mistake')\n"
         "        return super().model(seed)\n"
         "def make(dim):\n"
-        "    return Mine(dim=dim, samples=40)\n"
+        "    return Mine(dim=dim, samples=60)\n"
     )
     study = write_study(here, workload='factory = "mine:make"\ndim = 3')
     error = error_of(capsys, "study", "run", str(study), code=3)
@@ -91,7 +91,7 @@ def test_a_study_beside_its_own_code_runs_from_anywhere(
     (project / "beside.py").write_text(
         "from robustlr.workloads.logistic import Logistic\n"
         "def make():\n"
-        "    return Logistic(dim=3, samples=40)\n"
+        "    return Logistic(dim=3, samples=60)\n"
     )
     study = write_study(project, workload='factory = "beside:make"', seeds=1)
     assert main(["study", "run", str(study), "--out", "out", "--no-report"]) == 0

@@ -92,7 +92,7 @@ def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(
         "import os\n"
         "from robustlr.workloads.logistic import Logistic\n"
         "def make():\n"
-        "    return Deadly(dim=3, samples=40)\n"
+        "    return Deadly(dim=3, samples=60)\n"
         "class Deadly(Logistic):\n"
         "    def model(self, seed):\n"
         "        if seed == 1:\n"

@@ -1,40 +1,37 @@
-"""The estimate is made from what is known, and only that."""
+"""The estimate follows the size of the study."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
-import pytest
-
-from robustlr.execution import estimate_seconds
-from robustlr.records import RunPaths, RunSummary
-from robustlr.study import plan
+from robustlr.execution import Estimate, estimate_seconds
+from robustlr.records import RunPaths
+from robustlr.study import Plan, plan
 from tests.small_study import record_of, small_spec
 
 
+def planned(folder: Path, **edits: object) -> Plan:
+    return plan(small_spec(**edits), RunPaths(folder))
+
+
 def test_timed_updates_scale_with_the_horizon(tmp_path: Path) -> None:
-    paths = RunPaths(tmp_path)
-    short = estimate_seconds(plan(small_spec(num_steps=200), paths), threads=1)
-    long = estimate_seconds(plan(small_spec(num_steps=20000), paths), threads=1)
-    assert short.source == "20 timed updates of 2 kinds of cells"
+    short = estimate_seconds(planned(tmp_path, num_steps=200), threads=1)
+    long = estimate_seconds(planned(tmp_path, num_steps=20_000), threads=1)
+    assert short.kinds == long.kinds == 2
     assert long.seconds > 10 * short.seconds > 0
 
 
-def test_cells_already_done_are_the_better_source(tmp_path: Path) -> None:
-    current = plan(small_spec(), RunPaths(tmp_path))
-    first, second = (
-        dataclasses.replace(record_of(cell), summary=RunSummary(wall_seconds=seconds))
-        for cell, seconds in zip(current.cells[:2], (1.0, 3.0), strict=True)
+def test_evaluations_count(tmp_path: Path) -> None:
+    data = {"kind": "logistic", "dim": 20, "samples": 20_000}
+    rare = planned(tmp_path, workload=data, num_steps=500, training={"eval_every": 500})
+    often = planned(tmp_path, workload=data, num_steps=500, training={"eval_every": 1})
+    assert (
+        estimate_seconds(often, threads=1).seconds > 3 * estimate_seconds(rare, threads=1).seconds
     )
-    fixed = tuple(cell for cell in current.cells if cell.schedule.kind == "fixed")
-    partly = dataclasses.replace(current, done=(first, second), missing=fixed, cells=fixed)
-    estimate = estimate_seconds(partly, threads=1)
-    assert estimate.seconds == pytest.approx(2.0 * len(partly.to_run))
-    assert estimate.source == "2 cells already done"
 
 
-def test_nothing_to_run_costs_nothing(tmp_path: Path) -> None:
-    current = plan(small_spec(), RunPaths(tmp_path))
+def test_only_what_is_to_run_is_timed(tmp_path: Path) -> None:
+    current = planned(tmp_path)
     done = dataclasses.replace(current, done=tuple(map(record_of, current.cells)), missing=())
-    assert estimate_seconds(done, threads=1).seconds == 0.0
+    assert estimate_seconds(done, threads=1) == Estimate(0.0, 0)

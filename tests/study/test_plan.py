@@ -67,7 +67,7 @@ def test_an_edit_that_only_adds_runs_only_the_new_cells(
     ("edits", "message"),
     [
         ({"training": {"eval_every": 5}}, "training.eval_every: 25 -> 5"),
-        ({"workload": {"kind": "logistic", "dim": 4, "samples": 40}}, r"dim: 3 -> 4"),
+        ({"workload": {"kind": "logistic", "dim": 4, "samples": 60}}, r"dim: 3 -> 4"),
         ({"optimizer": {"kind": "sgd", "momentum": 0.9}}, r"momentum: 0.0 -> 0.9"),
         ({"num_steps": 30}, r"num_steps: \[20\] -> \[30\]"),
         ({"batch_size": 4}, r"batch_size: \[8\] -> \[4\]"),
