@@ -58,7 +58,7 @@ def ratio_axis(axis: Axes, which: Literal["x", "y"], values: FloatArray, label: 
     """A logarithmic axis of factors: 0.1×, 1×, 10×."""
     getattr(axis, f"set_{which}label")(label)
     log_scale(axis, which, values)
-    getattr(axis, f"{which}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
+    getattr(axis, f"{which}axis").set_major_formatter(FuncFormatter(lambda v, _: _power(v) + "×"))
 
 
 def log_scale(axis: Axes, which: Literal["x", "y"], values: FloatArray) -> None:
@@ -140,7 +140,7 @@ def _power(value: float) -> str:
     >>> [_power(v) for v in (0.5, 0.001, 1e-5, 3e6)]
     ['0.5', '0.001', '$10^{-5}$', '$3\\\\cdot10^{6}$']
     """
-    if value == 0 or 1e-3 <= abs(value) * (1 + 1e-9) < 1e5:
+    if value == 0 or 1e-3 <= abs(value) * (1 + 1e-9) < 1e4:
         return f"{value:g}"
     exponent = math.floor(math.log10(abs(value)) + 1e-9)
     mantissa = value / 10.0**exponent

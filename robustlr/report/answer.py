@@ -16,6 +16,7 @@ from robustlr.report.claim import (
     doubt,
     excluded,
     how_sure,
+    runs_saved,
     saves,
     supported,
     tolerates,
@@ -46,7 +47,7 @@ class Answer:
 
     caveats: what is excluded, doubtful or missing. winner: the schedule that the claim is about,
     None where there is no claim. supported: by the number of seeds and the intervals. saved: runs
-    per seed against the baseline.
+    per seed against the baseline, or at least so many (saved_is_bound).
     """
 
     headline: str
@@ -58,6 +59,7 @@ class Answer:
     every: int | None = None
     resolution: float | None = None
     saved: float | None = None
+    saved_is_bound: bool = False
 
 
 def answer(setting: Setting) -> Answer:
@@ -101,6 +103,7 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
             headline.append(f"{others} {verb} the same grid, with a higher tuned value.")
         headline.append(against_baseline(setting, winner, row))
     sure = supported(setting, winner, row)
+    saved, bound = runs_saved(setting, winner, row)
     facts = (
         Fact("Which schedule", winner, f"{setting.quantity} {_value(tuned)} when tuned"),
         Fact(
@@ -120,7 +123,8 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
         supported=sure,
         every=int(row["every"]),
         resolution=row["resolution"],
-        saved=row["runs_saved"],
+        saved=saved,
+        saved_is_bound=bound,
     )
 
 

@@ -16,6 +16,14 @@ LEAST_SEEDS = 6
 
 def tolerates(setting: Setting, winner: str, row: Row) -> str:
     """What the recommended schedule loses at most, and on which grid."""
+    if row["every"] == 1:
+        return (
+            f"No grid coarser than the one that was run ({ratio(row['resolution'])}, "
+            f"{plural(int(row['runs']), 'learning rate')}) stays within the tolerance of the best "
+            f"tuned schedule ({percent(row['epsilon'])} of the range between chance and best, "
+            f"{number(row['epsilon_loss'])}); on that one {winner} loses "
+            f"{_lost(setting, winner, row)} of {setting.quantity}."
+        )
     return (
         f"{winner} on a {ratio(row['resolution'])} grid loses at most "
         f"{_lost(setting, winner, row)} of {setting.quantity}, wherever the grid falls, against "
@@ -60,7 +68,7 @@ def saves(setting: Setting, winner: str, row: Row) -> tuple[str, str]:
         return "unknown", f"{baseline} supports no comparison here"
     if row["runs_saved"] is None:
         runs = int(_finest(setting)["runs"])
-        saved = runs - row["runs"]
+        saved = runs_saved(setting, winner, row)[0] or 0.0
         if saved <= 0:
             return "nothing", f"but {baseline} never gets within the tolerance"
         return (
@@ -86,6 +94,17 @@ def doubt(setting: Setting, winner: str) -> str:
         f"With {plural(seeds, 'seed')} that is an observation, not a supported claim: "
         f"at least {LEAST_SEEDS} are needed."
     )
+
+
+def runs_saved(setting: Setting, winner: str, row: Row) -> tuple[float | None, bool]:
+    """Runs per seed fewer than the baseline needs, and whether that is only a lower bound: a
+    baseline that never gets within the tolerance needs more than all of the grid."""
+    baseline = setting.report.baseline
+    if row["runs_saved"] is not None:
+        return row["runs_saved"], False
+    if baseline not in setting.schedules or excluded(setting.tuned(baseline)):
+        return None, False
+    return _finest(setting)["runs"] - row["runs"], True
 
 
 def how_sure(setting: Setting, winner: str, row: Row, sure: bool) -> tuple[str, str]:

@@ -70,6 +70,7 @@ def _leader(
     won = [(s, a) for s, a in claims if a.winner == leader]
     safe = min(a.resolution for _, a in won if a.resolution is not None)
     saved = [a.saved for _, a in won if a.saved is not None]
+    least = "at least " if any(a.saved_is_bound for _, a in won) else ""
     headline = (
         f"{leader} tolerates the coarsest grid in {len(won)} of {len(settings)} settings: "
         f"there a {ratio(safe)} grid stays within the tolerance of the best tuned schedule every "
@@ -83,9 +84,9 @@ def _leader(
     elif saved:
         middle = statistics.median(saved)
         if middle > 0:
-            text = f"{count(middle)} runs per seed"
+            text = f"{'≥ ' if least else ''}{count(middle)} runs per seed"
             headline += (
-                f" Against {baseline} that saves {count(middle)} runs per seed "
+                f" Against {baseline} that saves {least}{count(middle)} runs per seed "
                 f"(median; {count(min(saved))} to {count(max(saved))})."
             )
         else:
@@ -95,8 +96,8 @@ def _leader(
     missing = len(won) - len(saved)
     if missing and leader != baseline:
         caveats.append(
-            f"In {plural(missing, 'setting')} that {leader} wins, {baseline} comes within the "
-            "tolerance on no grid or supports no claim, so runs saved are unknown there."
+            f"In {plural(missing, 'setting')} that {leader} wins, {baseline} supports no claim, so "
+            "runs saved are unknown there."
         )
     return Answer(
         headline=headline,

@@ -71,12 +71,16 @@ class Setting:
 
 
 def settings_of(results: Results, measures: Measures, report: ReportSpec) -> list[Setting]:
-    """One per setting, in the order of the study."""
-    found = []
+    """One per setting, in the order of the study.
+
+    Rates over horizons belong to several settings; they go to the first of them.
+    """
+    found: list[Setting] = []
     for name in measures.tuned["setting"].unique(maintain_order=True):
         first = results.runs.filter(pl.col("setting") == name).row(0, named=True)
         family = f"{first['workload']} · {first['optimizer']} · batch {first['batch_size']}"
-        part = _part(measures, name, family)
+        shown = any(other.family == family for other in found)
+        part = _part(measures, name, "" if shown else family)
         found.append(
             Setting(
                 name=name,

@@ -62,6 +62,16 @@ def test_a_baseline_that_never_gets_there_is_said_and_the_saving_is_a_bound() ->
     assert given.supported
 
 
+def test_where_only_the_finest_grid_will_do_it_is_not_called_tolerant() -> None:
+    steep = Valley(floor=0.1, slope=9.0, right=9.0, power=1.0, cliff=9.0)
+    _, given = only(
+        synthetic({"fixed": dataclasses.replace(steep, floor=0.4), "cosine": steep}, noise=0.001)
+    )
+    assert given.every == 1
+    assert given.headline.startswith("No grid coarser than the one that was run (1.78×, 17 ")
+    assert value_of(given, "What it saves") == "nothing"
+
+
 def test_the_baseline_can_win() -> None:
     _, given = only(synthetic({"fixed": WIDE, "cosine": NARROW}, noise=0.001))
     assert given.winner == "fixed"
@@ -188,6 +198,14 @@ def test_over_settings_the_usual_winner_is_named_with_the_safe_grid() -> None:
     assert given.resolution == min(part.resolution or 0 for part in parts)
     assert "in 3 of 3 settings" in given.headline
     assert value_of(given, "How sure") == "supported"
+
+
+def test_over_settings_a_baseline_that_never_gets_there_bounds_the_saving() -> None:
+    valleys = {"fixed": dataclasses.replace(NARROW, floor=0.4), "cosine": WIDE}
+    results = synthetic(valleys, settings=["a", "b"], noise=0.001)
+    given = together(results)
+    assert "saves at least " in given.headline
+    assert value_of(given, "What it saves").startswith("≥ ")
 
 
 def test_over_settings_a_tie_is_called_one() -> None:
