@@ -1,0 +1,294 @@
+"""The automated warmup: where it stops, where it goes back to, and what it survives."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robustlr.errors import SpecError
+from robustlr.schedules import AutoWarmup, Feedback, parse
+from robustlr.schedules.auto_warmup import (
+    EXPLODED,
+    NEVER_FIRED,
+    NEVER_TESTED,
+    NON_FINITE,
+    PASSED,
+    AutoWarmupState,
+)
+from robustlr.schedules.loss_blocks import MAX_BLOCKS, LossBlocks
+from robustlr.schedules.minimum_test import judge, posterior
+from tests.benchmarks.auto_warmup_error_rates import DIPS, FALLING, simulate
+
+VEE, LOWEST = DIPS["vee"]
+
+
+def vee(num_steps: int, noise: float = 0.05, seed: int = 0) -> list[float]:
+    """Losses of a whole run, lowest at half the longest warmup."""
+    u = np.arange(num_steps) / (num_steps / 2)
+    eps = np.random.default_rng(seed).normal(size=num_steps)
+    return [float(loss) for loss in VEE(u) * (1.0 + noise * eps)]
+
+
+def run(schedule: AutoWarmup, losses: Sequence[float], num_steps: int) -> list[AutoWarmupState]:
+    state, states = schedule.init(num_steps), []
+    for step, loss in enumerate(losses):
+        state = schedule.update(state, Feedback(step, loss))
+        states.append(state)
+    return states
+
+
+@pytest.mark.parametrize(("warmup", "half"), [("exponential", 0.1), ("linear", 0.505)])
+def test_ramp_is_the_formula(warmup: Any, half: float) -> None:
+    schedule = AutoWarmup(warmup=warmup, min_multiplier=0.01)
+    states = run(schedule, [1.0] * 50, 100)
+    multipliers = [schedule.multiplier(state) for state in states]
+    assert schedule.multiplier(schedule.init(100)) == multipliers[0] == pytest.approx(0.01)
+    assert multipliers[25] == pytest.approx(half)
+    steps = np.diff(np.log(multipliers) if warmup == "exponential" else multipliers)
+    np.testing.assert_allclose(steps, steps[0])
+
+
+@pytest.mark.parametrize("num_steps", [200, 2_000, 20_000])
+@pytest.mark.parametrize("noise", [0.01, 0.3])
+def test_switch_lands_within_a_factor_3(num_steps: int, noise: float) -> None:
+    schedule = AutoWarmup()
+    for curve, lowest in DIPS.values():
+        state = simulate(schedule, curve, num_steps, noise, seed=1)
+        assert state.reason in (PASSED, EXPLODED)
+        best = schedule.min_multiplier ** (1.0 - lowest)
+        assert state.multiplier is not None
+        assert abs(math.log(state.multiplier / best)) <= math.log(3.0)
+
+
+@pytest.mark.slow
+def test_error_rates_are_at_most_5_percent() -> None:
+    schedule, trials = AutoWarmup(), 10
+    falls = [
+        simulate(schedule, curve, 200, 0.1, seed).reason
+        for curve in FALLING.values()
+        for seed in range(trials)
+    ]
+    dips = [
+        simulate(schedule, curve, 200, 0.1, seed).reason
+        for curve, _ in DIPS.values()
+        for seed in range(trials)
+    ]
+    assert sum(reason != NEVER_FIRED for reason in falls) <= 0.05 * len(falls)
+    assert sum(reason == NEVER_FIRED for reason in dips) <= 0.05 * len(dips)
+
+
+@given(exponent=st.integers(-6, 6), shift=st.integers(-10, 10), seed=st.integers(0, 50))
+@settings(max_examples=12, deadline=None)
+def test_decisions_ignore_scale_and_shift(exponent: int, shift: int, seed: int) -> None:
+    schedule, losses = AutoWarmup(), vee(200, seed=seed)
+    ours = run(schedule, losses, 200)[-1]
+    moved = run(schedule, [10.0**exponent * (loss + shift) for loss in losses], 200)[-1]
+    assert (moved.switch_step, moved.reason) == (ours.switch_step, ours.reason)
+    assert moved.multiplier == pytest.approx(ours.multiplier)
+
+
+@pytest.mark.parametrize("after", ["cosine", "constant"])
+def test_decay_starts_at_the_minimum_and_ends_at_zero(after: Any) -> None:
+    schedule, num_steps = AutoWarmup(after=after), 400
+    states = run(schedule, vee(num_steps), num_steps)
+    multipliers = [schedule.multiplier(state) for state in states]
+    switch, found = states[-1].switch_step, states[-1].multiplier
+    assert switch is not None
+    assert found is not None
+    assert max(multipliers) == multipliers[switch - 1] < states[-1].reached  # type: ignore[operator]
+    assert multipliers[switch] == found
+    start = switch if after == "cosine" else 320
+    u = (np.arange(start, num_steps) - start) / (num_steps - start)
+    np.testing.assert_allclose(multipliers[start:], found * (1 + np.cos(np.pi * u)) / 2)
+    np.testing.assert_allclose(multipliers[switch:start], found)
+    end = dataclasses.replace(states[-1], step=num_steps)
+    assert schedule.multiplier(end) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_patience_counts_positive_tests_in_a_row() -> None:
+    losses = vee(400)
+    switches = [
+        run(AutoWarmup(patience=patience, test_every=4), losses, 400)[-1].switch_step
+        for patience in (1, 2, 5)
+    ]
+    assert switches == sorted(set(switches))  # type: ignore[type-var]
+    one = run(AutoWarmup(patience=1, test_every=4), losses, 400)
+    assert one[-1].positives == 1
+
+
+def test_default_cadence_gives_short_runs_enough_tests() -> None:
+    for num_steps in (40, 200, 2_000, 10**6):
+        schedule = AutoWarmup()
+        tests = schedule.warmup_steps(num_steps) / schedule.cadence(num_steps)
+        assert 20 <= tests <= 50
+    assert AutoWarmup(test_every=7).cadence(10**6) == 7
+
+
+@pytest.mark.parametrize("stop", [0, 3, 60, 130, 150, 399])
+def test_resume_in_any_phase_makes_identical_decisions(stop: int) -> None:
+    schedule, losses = AutoWarmup(), vee(400)
+    expected = run(schedule, losses, 400)
+    text = json.dumps(schedule.dump(expected[stop]), allow_nan=False)
+    state = schedule.load(json.loads(text))
+    assert state == expected[stop]
+    for step in range(stop + 1, 400):
+        state = schedule.update(state, Feedback(step, losses[step]))
+        assert state == expected[step]
+
+
+def test_a_repeated_update_is_counted_once() -> None:
+    schedule, losses = AutoWarmup(), vee(100)
+    state = schedule.init(100)
+    for step, loss in enumerate(losses):
+        for _ in range(3):
+            state = schedule.update(state, Feedback(step, loss))
+    assert state == run(schedule, losses, 100)[-1]
+
+
+@pytest.mark.slow
+def test_memory_stays_bounded_over_a_million_updates() -> None:
+    schedule, num_steps = AutoWarmup(max_warmup_fraction=1.0, test_every=100_000), 10**6
+    state, largest = schedule.init(num_steps), 0
+    for step in range(num_steps):
+        state = schedule.update(state, Feedback(step, 2.0 - step * 1e-6))
+        largest = max(largest, len(state.blocks.means))
+    assert largest < MAX_BLOCKS
+    assert state.tests == 10
+    assert len(json.dumps(schedule.dump(state))) < 50 * MAX_BLOCKS
+
+
+@given(losses=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=600))
+@settings(max_examples=30, deadline=None)
+def test_blocks_are_the_means_of_equal_stretches(losses: list[float]) -> None:
+    blocks = LossBlocks()
+    for loss in losses:
+        blocks = blocks.add(loss)
+    assert len(blocks.means) < MAX_BLOCKS
+    assert blocks.losses + blocks.pending == len(losses)
+    whole = np.reshape(losses[: blocks.losses], (-1, blocks.size)).mean(axis=1)
+    np.testing.assert_allclose(blocks.means, whole, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_non_finite_loss_ends_the_warmup_at_the_minimum(bad: float) -> None:
+    schedule, losses = AutoWarmup(), vee(400, noise=0.01)
+    state = run(schedule, [*losses[:105], bad, bad], 400)[-1]
+    assert (state.reason, state.switch_step) == (NON_FINITE, 105)
+    assert state.multiplier == pytest.approx(1e-5**0.5, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"), [([], 1e-5), ([3.0, 1.0, 2.0], 1e-5 ** (1 - 1.5 / 200))]
+)
+def test_non_finite_before_any_test(losses: list[float], expected: float) -> None:
+    state = run(AutoWarmup(), [*losses, math.nan, math.nan], 400)[-1]
+    assert (state.reason, state.tests) == (NON_FINITE, 0)
+    assert state.multiplier == pytest.approx(expected)
+
+
+def test_an_explosion_is_not_waited_for() -> None:
+    losses = [2.3 - 0.01 * step for step in range(100)]
+    state = run(AutoWarmup(test_every=50), [*losses, 50.0, 1e9], 400)[-1]
+    assert (state.reason, state.switch_step) == (EXPLODED, 100)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_extreme_losses_do_no_harm(scale: float) -> None:
+    ours = run(AutoWarmup(), vee(200), 200)[-1]
+    moved = run(AutoWarmup(), [scale * loss for loss in vee(200)], 200)[-1]
+    assert moved.switch_step == ours.switch_step
+
+
+@pytest.mark.parametrize("losses", [[1.0] * 100, [0.0] * 100, [1.0, 1.0, 2.0, 2.0] * 25])
+def test_constant_and_repeated_losses_never_fire(losses: list[float]) -> None:
+    state = run(AutoWarmup(), losses, 200)
+    assert run(AutoWarmup(), [*losses, losses[0]], 200)[-1].reason == NEVER_FIRED
+    assert state[-1].switch_step is None
+
+
+def test_a_test_that_never_fires_goes_on_from_the_rate_reached() -> None:
+    schedule = AutoWarmup()
+    state = run(schedule, [2.0 - step / 200 for step in range(200)], 200)[-1]
+    assert (state.reason, state.switch_step, state.multiplier) == (NEVER_FIRED, 100, 1.0)
+    assert schedule.outcome(state)["warmup_reason"] == NEVER_FIRED
+
+
+def test_the_last_test_stands_alone() -> None:
+    # the minimum is so late that three positive tests do not fit in
+    u = np.arange(200) / 100
+    losses = (0.3 + 4.0 * np.abs(u - 0.85)).tolist()
+    state = run(AutoWarmup(test_every=12), losses, 200)[-1]
+    assert (state.reason, state.switch_step) == (NEVER_FIRED, 100)
+    assert state.multiplier == pytest.approx(1e-5**0.15, rel=0.5)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5, 12])
+def test_runs_too_short_to_test_say_so(num_steps: int) -> None:
+    schedule = AutoWarmup()
+    states = run(schedule, [1.0] * num_steps, num_steps)
+    assert all(0.0 <= schedule.multiplier(state) <= 1.0 for state in states)
+    assert states[-1].reason in (NEVER_TESTED, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("min_multiplier=1.0", "lowest over the highest learning rate"),
+        ("min_multiplier=0.0", "lowest over the highest learning rate"),
+        ("max_warmup_fraction=1.5", r"max_warmup_fraction must be in \(0, 1\], got 1.5"),
+        ("max_warmup_fraction=-0.1", "max_warmup_fraction"),
+        ("cooldown_fraction=0.0", "cooldown_fraction"),
+        ("confidence=1.0", "confidence"),
+        ("lengthscale=0.0", "lengthscale"),
+        ("test_every=-1", "test_every"),
+        ("votes=0", "votes"),
+        ("votes=9", "votes must be at most 8"),
+        ("patience=0", "patience"),
+        ("warmup='quadratic'", "warmup"),
+        ("after='nothing'", "after"),
+    ],
+)
+def test_bad_options_are_one_clear_line(options: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        parse(f"auto_warmup:{options}")
+    assert "\n" not in str(caught.value)
+
+
+def test_telemetry_and_outcome_tell_the_story() -> None:
+    schedule = AutoWarmup()
+    states = run(schedule, vee(400), 400)
+    assert math.isnan(schedule.telemetry(states[0])["warmup_probability"])
+    assert schedule.telemetry(states[-1])["warmup_tests"] == states[-1].tests
+    outcome = schedule.outcome(states[-1])
+    assert outcome["warmup_reason"] == PASSED
+    assert outcome["warmup_probability"] == states[-1].probability
+    assert schedule.outcome(states[5])["warmup_switch_step"] is None
+
+
+@pytest.mark.parametrize("votes", [1, 2, 5])
+def test_a_test_sees_a_clear_minimum_with_any_number_of_votes(votes: int) -> None:
+    x = np.linspace(0.0, 1.0, 60)
+    rising, falling = np.abs(x - 0.5), 1.0 - x
+    verdict = judge(rising, lengthscale=0.2, votes=votes)
+    assert verdict.passed(0.95)
+    assert verdict.minimum == pytest.approx(0.5, abs=0.03)
+    assert not judge(falling, lengthscale=0.2, votes=votes).passed(0.95)
+    assert judge(falling, lengthscale=0.2, votes=votes).minimum == 1.0
+
+
+def test_posterior_covers_the_clean_curve_in_the_losses_units() -> None:
+    losses = [1e-3 * loss for loss in vee(600, noise=0.1)[:300]]
+    found = posterior(losses)
+    clean = 1e-3 * VEE(found.position / 300)
+    assert len(found.position) < MAX_BLOCKS
+    covered = np.abs(found.mean - clean) < 3.0 * found.deviation + 2e-5
+    assert covered.mean() > 0.9
+    np.testing.assert_allclose(posterior([5.0] * 20).mean, 5.0)
