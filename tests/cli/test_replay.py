@@ -1,0 +1,108 @@
+"""`robustlr schedule replay` as its user sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustlr_cli.app import main
+
+LOSSES = [0.1 + abs(step - 50) / 50 for step in range(150)]
+
+
+def write(path: Path, losses: list[Any], header: str = "loss") -> Path:
+    path.write_text("\n".join([header, *map(str, losses)]) + "\n", encoding="utf-8")
+    return path
+
+
+def run(*arguments: object, kind: str = "auto_warmup", num_steps: int = 200) -> int:
+    command = ["schedule", "replay", "--kind", kind, "--num-steps", num_steps, *arguments]
+    return main([str(argument) for argument in command])
+
+
+def test_json_has_tests_switch_and_curve(tmp_path: Path, capsys: Any) -> None:
+    losses = write(tmp_path / "l.csv", LOSSES)
+    assert run("--losses", losses, "--test-every", 4, "--peak-lr", 0.5, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    steps = [test["step"] for test in shown["tests"]]
+    assert steps[:3] == [7, 11, 15]
+    assert shown["switch_step"] == steps[-1]
+    assert shown["tests"][-1]["probability"] > 0.95
+    assert shown["lr_after"] == shown["lr"][shown["switch_step"]]
+    assert shown["lr_after"] == pytest.approx(0.5 * 1e-5**0.5, rel=0.3)
+    assert len(shown["lr"]) == shown["updates"] == 150
+
+
+def test_table_shows_tests_switch_and_curve(tmp_path: Path, capsys: Any) -> None:
+    assert run("--losses", write(tmp_path / "l.csv", LOSSES), "--rows", 5) == 0
+    shown = capsys.readouterr().out
+    for text in ("150 of 200 updates", "step of test", "minimum_passed", "lr after the switch"):
+        assert text in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_no_switch_is_said(tmp_path: Path, capsys: Any) -> None:
+    losses = write(tmp_path / "l.csv", LOSSES[:40])
+    assert run("--losses", losses, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["switch_step"], shown["lr_after"]) == (None, None)
+    assert run("--losses", losses) == 0
+    assert "the warmup does not end" in capsys.readouterr().err
+
+
+def test_traces_come_from_a_column(tmp_path: Path, capsys: Any) -> None:
+    losses = write(tmp_path / "l.csv", ["1.0,3", "1.0,", "1.0,nan"], "loss,trace")
+    kind = "curvature_adaptive:scale='raw'"
+    assert run("--losses", losses, "--json", kind=kind) == 0
+    assert json.loads(capsys.readouterr().out)["lr"] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("losses", [[1.0] * 150, ["nan"] * 150, [1, 1, 2] * 50, ["inf"], [2.0]])
+def test_odd_losses_give_a_sensible_curve(losses: list[Any], tmp_path: Path, capsys: Any) -> None:
+    assert run("--losses", write(tmp_path / "l.csv", losses), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert all(0.0 <= lr <= 1.0 for lr in shown["lr"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("los\n1\n", "has no column 'loss', only los"),
+        ("loss\n1\nx\n", "line 3: the loss 'x' is no number"),
+        ("loss\n", "there is no loss to replay"),
+        ("", "not a CSV file"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(text, encoding="utf-8")
+    assert run("--losses", path) == 1
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("auto_warmup:min_multiplier=2.0", "must be in (0, 1), got 2.0"),
+        ("auto_warmup:max_warmup_fraction=1.5", "must be in (0, 1], got 1.5"),
+        ("auto_warmpu", "did you mean 'auto_warmup'"),
+        ("curvature_adaptive", "give it traces"),
+    ],
+)
+def test_a_bad_schedule_is_one_clear_line(
+    kind: str, message: str, tmp_path: Path, capsys: Any
+) -> None:
+    assert run("--losses", write(tmp_path / "l.csv", LOSSES), kind=kind) == 1
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path, capsys: Any) -> None:
+    assert run("--losses", tmp_path / "none.csv") == 1
+    assert "there is no such file" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""A replay makes the decisions that a run would have made."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from robustlr.errors import DataError, SpecError
+from robustlr.schedules import AutoWarmup, Cosine, CurvatureAdaptive, Feedback, parse
+from robustlr.schedules.replay import replay, with_test_every
+
+LOSSES = [0.1 + abs(step - 50) / 50 for step in range(200)]
+
+
+def test_a_pure_schedule_is_its_own_curve() -> None:
+    result = replay(Cosine(), [1.0] * 10, 10)
+    assert result.multipliers == tuple(float(Cosine().multiplier(t, 10)) for t in range(10))
+    assert (result.tests, result.switch_step, dict(result.telemetry)) == ((), None, {})
+
+
+@pytest.mark.parametrize("every", [1, 5, 20])
+def test_every_test_is_listed_with_its_probability(every: int) -> None:
+    schedule = with_test_every(AutoWarmup(patience=2), every)
+    result = replay(schedule, LOSSES, 200)
+    steps = [test.step for test in result.tests]
+    first = max(every, math.ceil(8 / every) * every)
+    assert steps == list(range(first - 1, steps[-1] + 1, every))
+    assert result.switch_step == steps[-1]
+    assert [test.probability > 0.95 for test in result.tests][-2:] == [True, True]
+    assert result.outcome["warmup_probability"] == result.tests[-1].probability
+
+
+def test_multipliers_are_those_of_a_run() -> None:
+    schedule = AutoWarmup()
+    state, expected = schedule.init(200), []
+    for step, loss in enumerate(LOSSES):
+        state = schedule.update(state, Feedback(step, loss))
+        expected.append(schedule.multiplier(state))
+    assert replay(schedule, LOSSES, 200).multipliers == tuple(expected)
+
+
+def test_traces_reach_a_curvature_schedule() -> None:
+    schedule = CurvatureAdaptive(scale="raw")
+    result = replay(schedule, [1.0, 1.0, 1.0], 3, [3.0, None, math.nan])
+    assert result.multipliers == (0.5, 0.5, 0.5)
+    assert result.telemetry["curvature_trace"] == (3.0, 3.0, 3.0)
+
+
+def test_nan_in_the_middle_ends_the_warmup_there() -> None:
+    result = replay(AutoWarmup(), [*LOSSES[:30], math.nan, *LOSSES[31:]], 200)
+    assert result.switch_step == 30
+    assert result.outcome["warmup_reason"] == "non_finite_loss"
+
+
+def test_a_warmup_that_goes_on_has_no_switch() -> None:
+    assert replay(AutoWarmup(), LOSSES[:20], 200).switch_step is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "traces", "message"),
+    [
+        ([], None, "no loss to replay"),
+        ([1.0] * 11, None, "11 losses are more than the horizon of 10"),
+        ([1.0] * 3, [1.0], "3 losses, but 1 traces"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    losses: list[float], traces: list[float | None] | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        replay(AutoWarmup(), losses, 10, traces)
+
+
+def test_a_curvature_schedule_needs_traces() -> None:
+    with pytest.raises(SpecError, match="give it traces"):
+        replay(parse("curvature_adaptive+warmup"), [1.0], 10)
+
+
+def test_only_auto_warmup_makes_tests() -> None:
+    with pytest.raises(SpecError, match="'cosine' makes no tests"):
+        with_test_every(Cosine(), 5)

@@ -1,0 +1,91 @@
+"""Automated warmup in a plain PyTorch loop."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustlr.errors import SpecError
+from robustlr.schedules import AutoWarmup, Feedback
+from robustlr.torch_schedulers import AutoWarmupLR
+
+T = 400
+
+
+class Regression:
+    """Noisy least squares in four dimensions, stable below a learning rate of about 0.5."""
+
+    def __init__(self, lr: float, num_steps: int = T) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.ones(4))
+        self.optimizer = torch.optim.SGD([self.weight], lr=lr)
+        self.scheduler = AutoWarmupLR(self.optimizer, num_steps=num_steps)
+
+    def updates(self, count: int) -> Iterator[tuple[float, float]]:
+        """Loss and learning rate of each update."""
+        for _ in range(count):
+            loss = self._loss()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.scheduler.step(loss)
+            if loss.isfinite():
+                self.optimizer.step()
+            yield loss.item(), self.optimizer.param_groups[0]["lr"]
+
+    def _loss(self) -> Tensor:
+        x = torch.randn(16, 4, generator=self.generator)
+        noise = 0.3 * torch.randn(16, generator=self.generator)
+        return ((x @ self.weight - x[:, 0] - noise) ** 2).mean()
+
+
+def test_the_lr_is_the_schedules_on_these_losses() -> None:
+    problem = Regression(100.0)
+    schedule = AutoWarmup()
+    state = schedule.init(T)
+    for step, (loss, lr) in enumerate(problem.updates(T)):
+        state = schedule.update(state, Feedback(step, loss))
+        assert lr == 100.0 * schedule.multiplier(state)
+    assert problem.scheduler.outcome == schedule.outcome(state)
+    assert not problem.scheduler.warming_up
+
+
+@pytest.mark.parametrize("highest", [10.0, 100.0, 1e3, 1e4])
+def test_the_result_hardly_depends_on_the_highest_lr(highest: float) -> None:
+    problem = Regression(highest)
+    losses = [loss for loss, _ in problem.updates(T)]
+    after = problem.scheduler.outcome["warmup_multiplier"]
+    assert isinstance(after, float)
+    assert highest * after < 1.0
+    assert sum(losses[-50:]) / 50 < 2.0 * 0.3**2
+
+
+@pytest.mark.parametrize("stop", [0, 40, 120, 130, 250])
+def test_resume_in_any_phase_goes_on_identically(stop: int) -> None:
+    whole, first, second = Regression(100.0), Regression(100.0), Regression(100.0)
+    expected = list(whole.updates(T))
+    begun = list(first.updates(stop))
+    second.scheduler.load_state_dict(json.loads(json.dumps(first.scheduler.state_dict())))
+    second.generator.set_state(first.generator.get_state())
+    with torch.no_grad():
+        second.weight.copy_(first.weight)
+    assert begun + list(second.updates(T - stop)) == expected
+
+
+def test_a_loss_that_is_not_finite_ends_the_warmup() -> None:
+    problem = Regression(100.0)
+    list(problem.updates(50))
+    assert problem.scheduler.warming_up
+    problem.scheduler.step(math.nan)
+    assert problem.scheduler.outcome["warmup_reason"] == "non_finite_loss"
+    assert problem.optimizer.param_groups[0]["lr"] <= 100.0 * 1e-5**0.75
+
+
+def test_another_schedule_is_refused() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(SpecError, match="'cosine' is no auto_warmup: use ScheduleLR"):
+        AutoWarmupLR(optimizer, num_steps=10, schedule="cosine")
