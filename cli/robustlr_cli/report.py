@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustlr_cli._arguments import Study, locate
 from robustlr_cli._console import note, say
 from robustlr_cli._measuring import On, Quantity, Resamples
+
+if TYPE_CHECKING:
+    from robustlr.records import RunPaths
+    from robustlr.specs import StudySpec
 
 app = typer.Typer(help="Build a report.", no_args_is_help=True)
 
@@ -28,12 +32,25 @@ def build(
     The folder is runs/<study>/report unless --out says otherwise: report.md, report.html (needs
     nothing beside itself), figures/, tables/, runs.parquet and provenance.json.
     """
+    spec, paths = locate(study)
+    say(str(report_on(spec, paths, study, out=out, on=on, resamples=resamples)))
+
+
+def report_on(
+    spec: StudySpec,
+    paths: RunPaths,
+    study: str,
+    *,
+    out: Path | None = None,
+    on: On = On.LOSS,
+    resamples: int = 2000,
+) -> Path:
+    """Build the report of a study as it stands; the page's path. `study`: as the user typed it."""
     from robustlr.records import load_results
     from robustlr.report import MADE_WITH, build_report, run_provenance
 
-    spec, paths = locate(study)
     results = load_results(paths, spec)
-    page = build_report(
+    return build_report(
         results,
         spec.report,
         out or paths.report,
@@ -44,7 +61,6 @@ def build(
         resamples=resamples,
         command=f"robustlr report build {study} --on {on} --resamples {resamples}",
     )
-    say(str(page))
 
 
 @app.command("import", epilog="Example: robustlr report import sweep.csv --baseline constant")

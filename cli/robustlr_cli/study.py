@@ -9,6 +9,7 @@ import typer
 
 from robustlr_cli._arguments import RUNS, Json, Out, Study, locate
 from robustlr_cli._console import duration, note, say, show_facts, show_json, show_table
+from robustlr_cli.report import report_on
 
 if TYPE_CHECKING:
     from robustlr.records import RunRecord
@@ -53,17 +54,8 @@ def run(
     after = plan(spec, paths)
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:
-        from robustlr.records import load_results
-        from robustlr.report import build_report
-
-        page = build_report(
-            load_results(paths, spec),
-            spec.report,
-            paths.report,
-            name=spec.name,
-            question=spec.question,
-        )
-        say(str(page))
+        note("measuring and drawing the report ...")
+        say(str(report_on(spec, paths, study)))
     if after.failed:
         for record in after.failed[:_MOST_REASONS]:
             note(f"  failed: {_cell_name(record)}: {record.reason}")

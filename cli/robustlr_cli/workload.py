@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from typing import Any
-
 import typer
 
 from robustlr_cli._arguments import Json
@@ -17,18 +13,9 @@ app = typer.Typer(help="The problems a study can be run on.", no_args_is_help=Tr
 @app.command("list", epilog="Example: robustlr workload list")
 def list_workloads(as_json: Json = False) -> None:
     """Every registered workload, with its options and their defaults."""
-    from robustlr.workloads import workload_class, workload_names
+    from robustlr.workloads import describe_workloads
 
-    described: list[dict[str, Any]] = []
-    for kind in sorted(workload_names()):
-        cls = workload_class(kind)
-        options = {
-            field.name: field.default
-            for field in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
-            if field.name != "kind"
-        }
-        summary = (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
-        described.append({"kind": kind, "summary": summary, "options": options})
+    described = describe_workloads()
     if as_json:
         show_json(described)
         return

@@ -1,4 +1,4 @@
-"""What a cell costs beyond its own training steps, at 1,000 cells of the digits study on one worker.
+"""What a cell costs beyond its own training steps, at 1,000 cells of the digits study.
 
     python tests/benchmarks/bench_orchestration.py [CELLS]
 
@@ -17,15 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from robustlr.records import RunPaths, write_result
+import polars as pl
+
+from robustlr.records import RunPaths, RunRecord, write_result
 from robustlr.specs import Cell, StudySpec, find_study_file, load_study
-from robustlr.study import CellQueue, prepare, work
-
-
-def seconds(action: object) -> float:
-    started = time.perf_counter()
-    action()  # type: ignore[operator]
-    return time.perf_counter() - started
+from robustlr.study import RunCell, prepare, work
 
 
 def study_of(cells: int) -> StudySpec:
@@ -48,7 +44,7 @@ def orchestration(cells: int) -> None:
     inside: list[float] = []
     steps: list[float] = []
 
-    def run_cell(cell: Cell) -> object:
+    def run_cell(cell: Cell) -> tuple[RunRecord, pl.DataFrame]:
         started = time.perf_counter()
         result = train(cell, workload)
         inside.append(time.perf_counter() - started)
@@ -60,8 +56,12 @@ def orchestration(cells: int) -> None:
     steps.clear()
     with tempfile.TemporaryDirectory() as folder:
         paths = RunPaths(Path(folder))
-        enqueue = seconds(lambda: prepare(spec, paths))
-        whole = seconds(lambda: work(paths, "0", run_cell))  # type: ignore[arg-type]
+        started = time.perf_counter()
+        prepare(spec, paths)
+        enqueue = time.perf_counter() - started
+        started = time.perf_counter()
+        work(paths, "0", run_cell)
+        whole = time.perf_counter() - started
     done = len(inside)
     queue = (whole - sum(inside)) / done
     setup = (sum(inside) - sum(steps)) / done
@@ -72,37 +72,38 @@ def orchestration(cells: int) -> None:
     print(f"  queue and files, share         {100 * queue * done / whole:8.2f} %    (target 5 %)")
 
 
+def trivial_cell() -> RunCell:
+    """Answers with one short run's result, whatever the cell."""
+    from robustlr.training import train
+    from robustlr.workloads import build_workload
+
+    first = next(study_of(1).cells())
+    record, curve = train(dataclasses.replace(first, num_steps=1), build_workload(first.workload))
+    return lambda cell: (dataclasses.replace(record, cell=cell), curve)
+
+
 def queue_growth() -> None:
-    print("queue cost per cell with a trivial cell, against the number of cells")
+    print("queue cost per trivial cell, against the number of cells (writing the result apart)")
+    run_cell = trivial_cell()
     for cells in (1_000, 4_000, 10_000):
         spec = study_of(cells)
-        result = None
-
-        def run_cell(cell: Cell) -> object:
-            nonlocal result
-            if result is None:
-                from robustlr.training import train
-                from robustlr.workloads import build_workload
-
-                short = dataclasses.replace(cell, num_steps=1)
-                result = train(short, build_workload(cell.workload))
-            return dataclasses.replace(result[0], cell=cell), result[1]
-
         with tempfile.TemporaryDirectory() as folder:
             paths = RunPaths(Path(folder))
-            enqueue = seconds(lambda spec=spec, paths=paths: prepare(spec, paths))
-            whole = seconds(lambda paths=paths: work(paths, "0", run_cell))  # type: ignore[arg-type]
+            started = time.perf_counter()
+            prepare(spec, paths)
+            enqueue = time.perf_counter() - started
+            started = time.perf_counter()
+            count = work(paths, "0", run_cell)
+            whole = (time.perf_counter() - started) / count
+            result = run_cell(next(spec.cells()))
+            started = time.perf_counter()
+            for _ in range(200):
+                write_result(paths.cell("probe"), *result)
+            write = (time.perf_counter() - started) / 200
             megabytes = paths.journal.stat().st_size / 1e6
-            writes = [
-                seconds(lambda: write_result(paths.cell("probe"), *result))  # type: ignore[misc]
-                for _ in range(50)
-            ]
-            progress = seconds(lambda: CellQueue(paths, spec.name).tally(()))
-        count = sum(1 for _ in spec.cells())
         print(
-            f"  {count:6d} cells: enqueue {enqueue:5.2f} s, {1e3 * whole / count:5.2f} ms per cell, "
-            f"of which writing the result {1e3 * statistics.median(writes):4.2f} ms; "
-            f"journal {megabytes:4.1f} MB, opened in {progress:4.2f} s"
+            f"  {count:6d} cells: enqueued in {enqueue:5.2f} s, {1e3 * (whole - write):5.2f} ms "
+            f"per cell + {1e3 * write:4.2f} ms for the file, journal {megabytes:4.1f} MB"
         )
 
 
@@ -113,10 +114,11 @@ def help_time() -> None:
     }
     medians = {}
     for name, command in commands.items():
-        runs = [
-            seconds(lambda c=command: subprocess.run([sys.executable, *c], capture_output=True))
-            for _ in range(11)
-        ]
+        runs = []
+        for _ in range(11):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            runs.append(time.perf_counter() - started)
         medians[name] = statistics.median(runs)
     ratio = medians["robustlr --help"] / medians["import typer"]
     print(f"robustlr --help takes {ratio:.2f} times `import typer`   (target 3)")
