@@ -139,9 +139,11 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if not math.isfinite(loss):
             state = dataclasses.replace(state, step=step)
             return self._ended(state, NON_FINITE, self._verdict(state))
-        state = dataclasses.replace(state, step=step, blocks=state.blocks.add(loss))
-        if _exploded(state.blocks):
+        blocks = state.blocks.add(loss)
+        if _exploded(state.blocks, blocks):  # the minimum is sought without it
+            state = dataclasses.replace(state, step=step)
             return self._ended(state, EXPLODED, self._verdict(state))
+        state = dataclasses.replace(state, step=step, blocks=blocks)
         over = step >= self.warmup_steps(state.num_steps)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
@@ -224,11 +226,10 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         )
 
 
-def _exploded(blocks: LossBlocks) -> bool:
-    """Whether the block that has just been completed lies far above all before it."""
-    if blocks.pending or len(blocks.means) <= MIN_POINTS:
+def _exploded(before: LossBlocks, after: LossBlocks) -> bool:
+    """Whether the block that the last loss has completed lies far above all `before` it."""
+    if after.pending or len(before.means) < MIN_POINTS:
         return False
-    *before, last = blocks.means
-    highest = max(before)
-    spread = highest - min(before)
-    return spread > 0.0 and last > highest + _EXPLOSION * spread
+    highest = max(before.means)
+    spread = highest - min(before.means)
+    return spread > 0.0 and after.means[-1] > highest + _EXPLOSION * spread
