@@ -21,7 +21,8 @@ class FiniteDifference(Estimator):
     """h = E[v ⊙ (g(θ + εv) − g(θ))/ε]: same batch, same dropout masks.
 
     distance: ε, per entry of θ. At 1e-3 the error is 0.3 % in float32 and 1 to 2 % under
-        bfloat16 autocast; with ReLU it also counts kinks, which H does not see (1.6 times).
+        bfloat16 autocast. With ReLU it also meets kinks, which H does not see and which add
+        noise: estimates of a trace of 2 lay between −80 and 100 (digits_mlp, 8 examples).
 
     Signed, and first derivatives alone, so that it works under FSDP2 and torch.compile. Costs a
     pass for g(θ) and one per probe, and holds a copy of θ, of g(θ) and the probe.
