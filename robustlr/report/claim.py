@@ -116,7 +116,9 @@ def how_sure(setting: Setting, winner: str, row: Row, sure: bool) -> tuple[str, 
     parts = [] if alone else [plural(seeds, "seed")]
     if low is not None and high is not None:
         parts.append(f"95 % interval of the grid {ratio(low)} to {ratio(high)}")
-    if not sure and not alone:
+    if not alone and not same_grid(setting, winner):
+        parts.append(f"not run at the same learning rates as {setting.report.baseline}")
+    elif not sure and not alone:
         parts.append("the interval of what is saved does not leave out nothing")
     pair = setting.against_baseline(winner, int(row["every"]))
     if pair is not None and pair["confidence"] is not None:
@@ -130,11 +132,11 @@ def how_sure(setting: Setting, winner: str, row: Row, sure: bool) -> tuple[str, 
 
 
 def supported(setting: Setting, winner: str, row: Row) -> bool:
-    """Six seeds, and an interval of what is saved that leaves out nothing at all."""
+    """Six seeds, the same grid, and an interval of what is saved that leaves out nothing."""
     baseline = setting.report.baseline
     if int(setting.tuned(winner)["seeds"]) < LEAST_SEEDS:
         return False
-    if winner == baseline or baseline not in setting.schedules:
+    if winner == baseline or not same_grid(setting, winner):
         return False
     base = setting.tuned(baseline)
     if excluded(base):
@@ -146,6 +148,11 @@ def supported(setting: Setting, winner: str, row: Row) -> bool:
         return beyond and runs is not None and runs < _finest(setting)["runs"]
     low = row["runs_saved_low"]
     return low is not None and low > 0
+
+
+def same_grid(setting: Setting, winner: str) -> bool:
+    """A schedule that skipped the learning rates where others fail would look robust."""
+    return setting.learning_rates(winner) == setting.learning_rates(setting.report.baseline)
 
 
 def _finest(setting: Setting) -> Row:

@@ -61,6 +61,10 @@ class Setting:
             named=True,
         )
 
+    def learning_rates(self, schedule: str) -> set[int]:
+        """lr_index of the learning rates that the schedule was run at."""
+        return set(self.measures.per_lr.filter(pl.col("schedule") == schedule)["lr_index"])
+
     def against_baseline(self, schedule: str, every: int) -> Row | None:
         rows = self.measures.pairwise.filter(
             (pl.col("schedule") == schedule)

@@ -22,7 +22,6 @@ from tests.report.synthetic import VALLEYS, Valley, synthetic
 MANY = {f"schedule {i}": Valley(optimum=-1.5 + 0.1 * i, floor=0.1 + 0.01 * i) for i in range(10)}
 NAMES = {"$x$ <b>": Valley(), "_hidden": Valley(floor=0.2), "日本語 🎉": Valley(floor=0.3)}
 CASES: dict[str, dict[str, Any]] = {
-    "six schedules": {"valleys": VALLEYS},
     "ten schedules": {"valleys": MANY, "seeds": 2},
     "names": {"valleys": NAMES, "seeds": 2},
     "one seed": {"seeds": 1},
@@ -40,6 +39,9 @@ CASES: dict[str, dict[str, Any]] = {
 def measured(**options: Any) -> Measures:
     results = synthetic(**{"indices": range(-12, 5, 2), **options})
     return measure(results, ReportSpec(), resamples=20)
+
+
+TWO = {name: VALLEYS[name] for name in ("fixed", "cosine")}
 
 
 def drawings(m: Measures) -> dict[str, Callable[[], Figure]]:
@@ -77,7 +79,7 @@ def drawings(m: Measures) -> dict[str, Callable[[], Figure]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_draws_in_every_case(case: str) -> None:
-    for name, draw in drawings(measured(**CASES[case])).items():
+    for name, draw in drawings(measured(**{"valleys": TWO, **CASES[case]})).items():
         figure = draw()
         figure.draw_without_rendering()
         for axis in figure.axes:

@@ -153,6 +153,15 @@ def test_a_baseline_at_an_edge_leaves_the_saving_unknown() -> None:
     assert not given.supported
 
 
+def test_a_schedule_that_skipped_learning_rates_supports_no_claim() -> None:
+    results = synthetic({"fixed": NARROW, "cosine": WIDE}, noise=0.001)
+    skipped = (pl.col("schedule") == "cosine") & (pl.col("lr_index") > 0)
+    _, given = only(dataclasses.replace(results, runs=results.runs.filter(~skipped)))
+    assert given.winner == "cosine"
+    assert not given.supported
+    assert "not run at the same learning rates as fixed" in text(given)
+
+
 def test_a_baseline_without_runs_is_said() -> None:
     _, given = only(synthetic({"linear": NARROW, "cosine": WIDE}, noise=0.001))
     assert "fixed has no runs here" in given.headline
