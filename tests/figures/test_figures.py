@@ -77,6 +77,7 @@ def drawings(m: Measures) -> dict[str, Callable[[], Figure]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_draws_in_every_case(case: str) -> None:
     for name, draw in drawings(measured(**{"valleys": TWO, **CASES[case]})).items():

@@ -17,6 +17,8 @@ from robustlr.report import MADE_WITH, build_report
 from robustlr.specs import ReportSpec
 from tests.report.synthetic import VALLEYS, Valley, synthetic
 
+pytestmark = pytest.mark.slow
+
 NASTY = "<b>x|y_z</b> $\\alpha$ & 100 % {日本} *é*"
 FEW = {name: VALLEYS[name] for name in ("fixed", "cosine")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import log10
 from pathlib import Path
 
 import polars as pl
@@ -42,12 +43,10 @@ def test_tables_are_computed_again(folder: Path) -> None:
     )
     for name in FROM_RUNS:
         frame = getattr(again, name)
-        committed = pl.read_csv(folder / "tables" / f"{name}.csv", schema=frame.schema)
+        committed = pl.read_parquet(folder / "tables" / f"{name}.parquet")
         assert_frame_equal(frame, committed, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _points_per_decade(runs: pl.DataFrame) -> int:
     first = runs.filter(pl.col("lr_index") != 0).row(0, named=True)
-    from math import log10
-
     return round(first["lr_index"] / log10(first["peak_lr"]))
