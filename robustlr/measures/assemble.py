@@ -15,7 +15,11 @@ from robustlr.measures.cube import Quantity, build_cubes
 from robustlr.measures.curves import flat_curves
 from robustlr.measures.ensemble import Ensemble
 from robustlr.measures.horizon import horizon_frames
-from robustlr.measures.misspecification import exponent_frame, misspecification_frame
+from robustlr.measures.misspecification import (
+    exponent_frame,
+    exponent_notes,
+    misspecification_frame,
+)
 from robustlr.measures.notes import notes_frame
 from robustlr.measures.pairwise import pairwise_frame
 from robustlr.measures.profiles import profile_frames
@@ -90,6 +94,8 @@ def measure(
         if times is not None:
             timed.append((ensemble, times))
             frames["speedup"].append(speedup_frame(ensemble, times, report))
+        exponents = exponent_frame(ensemble)
+        further = [*speedup_notes(cube, times, curves), *exponent_notes(exponents)]
         for name, block in {
             "tuned": tuned_frame(ensemble),
             "per_lr": per_lr_frame(ensemble),
@@ -100,8 +106,8 @@ def measure(
             ),
             "pairwise": pairwise_frame(ensemble, baseline=report.baseline),
             "sensitivity": sensitivity_frame(ensemble),
-            "exponent": exponent_frame(ensemble),
-            "notes": notes_frame(ensemble, report, speedup_notes(cube, times, curves)),
+            "exponent": exponents,
+            "notes": notes_frame(ensemble, report, further),
         }.items():
             frames[name].append(block)
     frames["rate"], frames["horizon"] = ([f] for f in horizon_frames(ensembles, curves))

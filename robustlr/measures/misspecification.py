@@ -89,6 +89,15 @@ def exponent_frame(ensemble: Ensemble) -> pl.DataFrame:
     return stack(EXPONENT_SCHEMA, rows)
 
 
+def exponent_notes(exponents: pl.DataFrame) -> list[str]:
+    """Why exponents are missing, in sentences."""
+    return [
+        f"{name} has no exponent: it takes two learning rates {RHO_LOW:g} to {RHO_HIGH:g} times "
+        "the tuned one at which no run diverged"
+        for name in exponents.filter(pl.col("exponent").is_null())["schedule"]
+    ]
+
+
 def slopes(x: FloatArray, y: FloatArray, used: BoolArray) -> FloatArray:
     """Least-squares slope of y on x along the first axis, over the points in use.
 

@@ -16,7 +16,7 @@ _LEAST_SEEDS = 6  # 2/2⁵ = 0.0625: with five, no sign-flip test can reach p < 
 
 
 def notes_frame(ensemble: Ensemble, report: ReportSpec, further: list[str]) -> pl.DataFrame:
-    """NOTES_SCHEMA: the sentences of one setting; further: those of its curves."""
+    """NOTES_SCHEMA: the sentences of one setting; further: those of its other measures."""
     notes = [
         *ensemble.cube.notes,
         *_gaps(ensemble),
@@ -58,12 +58,14 @@ def _gaps(ensemble: Ensemble) -> Iterator[str]:
 
 
 def _support(ensemble: Ensemble) -> Iterator[str]:
-    seeds = int(ensemble.cube.seeds.min())
-    if seeds == 1:
+    least, most = int(ensemble.cube.seeds.min()), int(ensemble.cube.seeds.max())
+    if most == 1:
         yield "one seed: no interval and no test is possible"
-    elif seeds < _LEAST_SEEDS:
+    elif least == 1:
+        yield "some schedules have one seed: there is no interval and no test for them"
+    elif least < _LEAST_SEEDS:
         yield (
-            f"{seeds} seeds: a sign-flip test cannot reach p < 0.05 with fewer than "
+            f"{least} seeds: a sign-flip test cannot reach p < 0.05 with fewer than "
             f"{_LEAST_SEEDS}, and intervals are rough"
         )
 
