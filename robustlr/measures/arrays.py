@@ -50,15 +50,10 @@ def frame(schema: Schema, **columns: Any) -> pl.DataFrame:
     series = []
     for name, dtype in schema.items():
         column = columns.pop(name, None)
-        if isinstance(column, np.ndarray) and column.ndim == 1:
-            values = pl.Series(name, column)
-        elif isinstance(column, list):
-            values = pl.Series(name, column, dtype=dtype)
-        else:
+        if np.ndim(column) == 0:
             item = column.item() if isinstance(column, np.ndarray | np.generic) else column
-            values = pl.Series(name, [item] * height, dtype=dtype)
-        values = values.cast(dtype)
-        series.append(values.fill_nan(None) if dtype.is_float() else values)
+            column = [None if item != item else item] * height  # NaN differs from itself
+        series.append(pl.Series(name, column, dtype=dtype, nan_to_null=True))
     if columns:
         raise KeyError(f"not in the schema: {', '.join(columns)}")
     return pl.DataFrame(series)
