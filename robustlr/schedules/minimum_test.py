@@ -57,18 +57,14 @@ def judge(losses: Sequence[float] | FloatArray, *, lengthscale: float, votes: in
         return Verdict(0.0, False, 1.0)
     y = units.standardised
     process = _spectrum(len(y), lengthscale).fit(y)
-    probabilities, lowest = [], []
-    for vote in range(votes):
-        mean, variance = process.rise(slice(vote, None, votes) if votes > 1 else None)
-        rise = mean[-1] - mean
-        certain = variance <= 0.0
-        z = np.where(certain, np.sign(rise) * 40.0, rise / np.sqrt(np.where(certain, 1, variance)))
-        probabilities.append(0.5 * math.erfc(-float(z[:-1].max()) / math.sqrt(2.0)))
-        lowest.append(int(np.argmin(mean)))
-    middle = (votes - 1) // 2
-    minimum = sorted(lowest)[votes // 2]
+    mean, variance = process.rise(votes)
+    rise = mean[:, -1:] - mean
+    certain = variance <= 0.0
+    z = np.where(certain, np.sign(rise) * 40.0, rise / np.sqrt(np.where(certain, 1.0, variance)))
+    highest = sorted(z[:, :-1].max(axis=1).tolist())[(votes - 1) // 2]
+    minimum = sorted(mean.argmin(axis=1).tolist())[votes // 2]
     return Verdict(
-        probability=sorted(probabilities)[middle],
+        probability=0.5 * math.erfc(-highest / math.sqrt(2.0)),
         confirmed=_prefers_a_curve(process, y) and _has_risen(y, minimum),
         minimum=(minimum + 0.5) / len(y) if minimum + 1 < len(y) else 1.0,
     )
