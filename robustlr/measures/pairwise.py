@@ -116,7 +116,8 @@ def _wins(a: _Choices, b: _Choices) -> FloatArray:
         cube.report[a.schedule, codes // width], cube.report[b.schedule, codes % width]
     )
     share = np.full((len(codes) + 1, len(weights)), np.nan)  # the last: no pair
-    total = known.astype(np.float64) @ weights.T
+    everyone = weights.sum(axis=1)
+    total = everyone[None] if known.all() else known.astype(np.float64) @ weights.T
     np.divide(wins @ weights.T, total, out=share[:-1], where=total > 0)
     return share[position[code], np.arange(len(weights))]
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from robustlr.measures.arrays import best_column, frame, spread, stack, take
-from robustlr.measures.cube import FloatArray, IntArray
+from robustlr.measures.cube import Cube, FloatArray, IntArray
 from robustlr.measures.ensemble import Ensemble, Fold
 from robustlr.measures.resampling import weighted_mean
 from robustlr.measures.schemas import SENSITIVITY_SCHEMA
@@ -31,19 +31,17 @@ def sensitivity_frame(ensemble: Ensemble) -> pl.DataFrame:
     rows = []
     for s in range(len(cube.schedules)):
         columns = cube.columns(s)
-        for window, (first, last) in (
-            ("own", _own_window(cube.log_lr[columns], _position(columns, ensemble.tuned[s][None]))),
-            ("common", _common_window(ensemble, s)),
-        ):
-            own = ensemble.average(_draws, ensemble, s, window, "own")
-            best = ensemble.average(_draws, ensemble, s, window, "best")
+        centre = np.searchsorted(columns, ensemble.tuned[s])
+        windows = (_own_window(cube.log_lr[columns], centre[None]), _common_window(cube, s))
+        draws = ensemble.average(_draws, s)
+        for name, (first, last), (own, best) in zip(("own", "common"), windows, draws, strict=True):
             exists = bool(last[0] >= first[0])
             ends = cube.log_lr[columns[[first[0], last[0]]]] if exists else np.full(2, np.nan)
             rows.append(
                 frame(
                     SENSITIVITY_SCHEMA,
                     **ensemble.head(s),
-                    window=window,
+                    window=name,
                     low_lr=10.0 ** ends[0],
                     high_lr=10.0 ** ends[1],
                     decades=ends[1] - ends[0],
@@ -70,30 +68,27 @@ def window_mean(
     return np.where(last > first, area / np.where(width > 0, width, 1.0), values[first, rows])
 
 
-def _draws(fold: Fold, ensemble: Ensemble, s: int, window: str, reference: str) -> FloatArray:
-    cube = ensemble.cube
+def _draws(fold: Fold, s: int) -> FloatArray:
+    """[own and common window, over the own and the best tuned value, R]."""
+    cube = fold.cube
     columns = cube.columns(s)
+    log_lr = cube.log_lr[columns]
     capped = np.minimum(cube.report[s, columns], cube.initial[s, columns])
     means = weighted_mean(capped, fold.weights.report)
-    if window == "own":
-        tuned = _position(columns, fold.tuned[s])
-        first, last = _own_window(cube.log_lr[columns], tuned)
-        own_value = fold.tuned_value[s]
-    else:
-        first, last = _common_window(ensemble, s)
-        if last[0] < first[0]:
-            return np.full(means.shape[1], np.nan)
-        inside = slice(first[0], last[0] + 1)
-        chosen = columns[inside][best_column(fold.select[s, columns[inside]], axis=0)]
-        own_value = take(fold.report[s], chosen)
-        first, last = (np.broadcast_to(end, means.shape[1]) for end in (first, last))
-    average = window_mean(means, cube.log_lr[columns], first, last)
-    return average - (own_value if reference == "own" else fold.best_value)
-
-
-def _position(columns: IntArray, tuned: IntArray) -> IntArray:
-    """Place among the schedule's columns of each tuned column."""
-    return np.asarray(np.searchsorted(columns, tuned))
+    tuned = np.searchsorted(columns, fold.tuned[s])
+    own = window_mean(means, log_lr, *_own_window(log_lr, tuned))
+    common, value = np.full((2, len(own)), np.nan)
+    first, last = (np.broadcast_to(end, own.shape) for end in _common_window(cube, s))
+    if last[0] >= first[0]:
+        inside = columns[first[0] : last[0] + 1]
+        value = take(fold.report[s], inside[best_column(fold.select[s, inside], axis=0)])
+        common = window_mean(means, log_lr, first, last)
+    return np.array(
+        [
+            [own - fold.tuned_value[s], own - fold.best_value],
+            [common - value, common - fold.best_value],
+        ]
+    )
 
 
 def _own_window(log_lr: FloatArray, tuned: IntArray) -> tuple[IntArray, IntArray]:
@@ -103,11 +98,11 @@ def _own_window(log_lr: FloatArray, tuned: IntArray) -> tuple[IntArray, IntArray
     return first, last
 
 
-def _common_window(ensemble: Ensemble, s: int) -> tuple[IntArray, IntArray]:
+def _common_window(cube: Cube, s: int) -> tuple[IntArray, IntArray]:
     """Places of the first and last of the schedule's columns within every schedule's range."""
-    ranges = [ensemble.cube.columns(other)[[0, -1]] for other in range(len(ensemble.tuned))]
+    ranges = [cube.columns(other)[[0, -1]] for other in range(len(cube.schedules))]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
-    columns = ensemble.cube.columns(s)
+    columns = cube.columns(s)
     first = np.searchsorted(columns, [low])
     last = np.searchsorted(columns, [high], side="right") - 1
     return first, last
