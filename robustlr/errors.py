@@ -47,6 +47,12 @@ class CellsFailedError(RobustlrError):
     exit_code: ClassVar[int] = 3
 
 
+class InterruptedStudyError(RobustlrError):
+    """The user interrupted a study; nothing is lost."""
+
+    exit_code: ClassVar[int] = 130
+
+
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """A tail for an error message: the nearest known names, or all of them.
 

@@ -13,8 +13,6 @@ from robustlr.errors import RobustlrError, one_line
 from robustlr_cli import compare, report, schedule, speedup, study, theory, workload
 from robustlr_cli._console import say, show_error
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="robustlr",
     help=(
@@ -61,15 +59,12 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 good, 1 the user's input, 2 usage, 3 some cells failed.
 
-    130 after Ctrl-C. `arguments` are those of the process unless given.
+    130 after Ctrl-C (Typer's own). `arguments` are those of the process unless given.
     """
     try:
         app(args=None if arguments is None else list(arguments), prog_name="robustlr")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
-    except KeyboardInterrupt:
-        show_error("interrupted; the same command goes on from here")
-        return INTERRUPTED
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

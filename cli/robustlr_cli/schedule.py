@@ -10,12 +10,14 @@ import typer
 from robustlr_cli._arguments import Json
 from robustlr_cli._console import note, say, show_facts, show_json, show_table
 from robustlr_cli.replay import replay
+from robustlr_cli.tabulate import tabulate
 
 app = typer.Typer(help="The shapes a learning rate can take.", no_args_is_help=True)
 app.command(
     epilog="Example: robustlr schedule replay --kind auto_warmup --losses losses.csv "
     "--num-steps 2000"
 )(replay)
+app.command(epilog="Example: robustlr schedule tabulate runs/digits/cells/0a1b2c.parquet")(tabulate)
 
 _BAR = 40
 

@@ -37,7 +37,7 @@ def run(
     Interrupt it at will: the same command goes on with what is missing. A wider grid, more
     schedules or more seeds run only the new cells.
     """
-    from robustlr.errors import CellsFailedError
+    from robustlr.errors import CellsFailedError, InterruptedStudyError
     from robustlr.execution import Drive, default_workers
     from robustlr.study import plan
     from robustlr_cli._progress import Progress
@@ -49,8 +49,12 @@ def run(
         workers=workers or default_workers(spec),
         folders=(Path.cwd(), *([Path(study).resolve().parent] if Path(study).is_file() else [])),
     )
-    with Progress(spec.name) as progress:
-        drive.run(progress.show)
+    try:
+        with Progress(spec.name) as progress:
+            drive.run(progress.show)
+    except KeyboardInterrupt:
+        text = "interrupted; the same command goes on from here"
+        raise InterruptedStudyError(text) from None
     after = plan(spec, paths)
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:

@@ -5,9 +5,6 @@ The parent trains nothing and imports no torch: it watches, requeues what died, 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustlr.errors import RobustlrError, StudyConflictError
+from robustlr.execution.process import WorkerProcess
 from robustlr.execution.slots import slot_environments
 from robustlr.records import RunPaths
 from robustlr.specs import Cell, StudySpec
@@ -47,7 +45,7 @@ class Drive:
     paths: RunPaths
     workers: int
     folders: tuple[Path, ...] = ()
-    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)  # by slot
+    _workers: dict[int, WorkerProcess] = field(default_factory=dict)  # by slot
     _deaths: Counter[str] = field(default_factory=Counter)  # by cell
     _fruitless: int = 0
 
@@ -100,46 +98,34 @@ class Drive:
             if wanted <= 0:
                 return
             wanted -= 1
-            if slot not in self._processes:
-                self._processes[slot] = self._start(slot, environment)
-
-    def _start(self, slot: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        folders = [str(folder) for folder in self.folders]
-        inherited = os.environ.get("PYTHONPATH")
-        path = os.pathsep.join([*folders, *([inherited] if inherited else [])])
-        command = [sys.executable, "-m", "robustlr.execution.worker"]
-        with open(self.paths.worker_log(str(slot)), "wb") as log:
-            return subprocess.Popen(
-                [*command, str(self.paths.root), str(slot)],
-                stdin=subprocess.PIPE,  # the worker's lifeline: see robustlr.execution.lifeline
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment, "PYTHONPATH": path},
-            )
+            if slot not in self._workers:
+                name = str(slot)
+                self._workers[slot] = WorkerProcess.start(
+                    self.paths, name, environment, self.folders
+                )
 
     def _bury(self, queue: CellQueue, to_run: dict[str, Cell]) -> None:
         """Take note of workers that ended; their cells wait again, or have failed."""
-        for slot, process in list(self._processes.items()):
-            status = process.poll()
+        for slot, worker in list(self._workers.items()):
+            status = worker.ended()
             if status is None:
                 continue
-            _release(process)
-            del self._processes[slot]
+            said = self._workers.pop(slot).last_words()
             held = queue.running(str(slot))
             if status == 0 and not held:
                 self._fruitless = 0
                 continue
             if status > 0:
-                raise RobustlrError(self._last_words(slot))
+                raise RobustlrError(said)
             self._fruitless = 0 if held else self._fruitless + 1
             if self._fruitless == _MOST_FRUITLESS_DEATHS:
                 raise RobustlrError(
                     f"{self._fruitless} workers in a row died ({_ended(status)}) before they took "
-                    f"a cell; the last one said: {self._last_words(slot)}"
+                    f"a cell; the last one said: {said}"
                 )
             for number, key in held.items():
                 self._retry(queue, number, to_run[key], f"its worker died ({_ended(status)})")
-        if not self._processes:  # a claim that was cut short before it named its worker
+        if not self._workers:  # a claim that was cut short before it named its worker
             for number, key in queue.running().items():
                 self._retry(queue, number, to_run[key], "its worker is gone")
 
@@ -151,23 +137,12 @@ class Drive:
         elif not self.paths.cell(cell.key).exists():
             record_failure(self.paths, cell, f"{reason}, {self._deaths[cell.key]} times")
 
-    def _last_words(self, slot: int) -> str:
-        log = self.paths.worker_log(str(slot))
-        lines = log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"nothing (see {log})"
-
     def _dismiss(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-        for process in self._processes.values():
-            process.wait()
-            _release(process)
-        self._processes.clear()
-
-
-def _release(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
+        for worker in self._workers.values():
+            worker.kill()
+        for worker in self._workers.values():
+            worker.last_words()
+        self._workers.clear()
 
 
 def _ended(status: int) -> str:

@@ -19,12 +19,8 @@ ERROR_MARK = "robustlr: "
 
 
 def main(cell_file: str, result: str) -> int:
-    """Train this rank's part; rank 0 writes the result. Exit status 1 after an error.
-
-    Under a worker, standard input is its lifeline; started by hand (a terminal), there is none.
-    """
-    if not sys.stdin.isatty():
-        end_with_parent()
+    """Train this rank's part; rank 0 writes the result. Exit status 1 after an error."""
+    end_with_parent()
     cell = Cell.from_table(json.loads(Path(cell_file).read_text(encoding="utf-8")))
     try:
         record, curve = train(cell, build_workload(cell.workload))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from robustlr.errors import RobustlrError, WorkloadError
-from robustlr.execution.lifeline import end_with_parent
+from robustlr.errors import RobustlrError, StorageError, WorkloadError, one_line
+from robustlr.execution.lifeline import end_with_parent, tell_parent
 from robustlr.records import RunPaths, RunRecord, read_spec
 from robustlr.specs import Cell, StudySpec, WorkloadSpec
 from robustlr.study import hold, work
@@ -31,14 +32,19 @@ def main(root: str, worker: str) -> int:
     try:
         lock = hold(paths.worker_lock(worker))
         if lock is None:
-            print(f"worker {worker} is at work already", flush=True)
-            return 1
+            raise StorageError(f"{paths.root}: worker {worker} is at work already")
         spec = read_spec(paths)
         _check(spec)
         work(paths, worker, partial(_run_cell, spec))
     except RobustlrError as error:
-        print(error, flush=True)
+        tell_parent(str(error))
         return error.exit_code
+    except Exception as error:
+        with suppress(OSError):
+            traceback.print_exc()
+        what = one_line(f"{type(error).__name__}: {error}")
+        tell_parent(f"unexpected {what} (a bug; see {paths.worker_log(worker)})")
+        return 1
     return 0
 
 

@@ -73,7 +73,7 @@ def test_killed_workers_are_replaced_and_the_table_is_the_same(
 
     def kill_one(snapshot: Snapshot) -> None:
         nonlocal killed
-        pids = [process.pid for process in disturbed._processes.values()]
+        pids = [worker.process.pid for worker in disturbed._workers.values()]
         if snapshot.finished > 5 * killed and killed < 4 and pids:
             os.kill(pids[killed % len(pids)], signal.SIGKILL)
             killed += 1

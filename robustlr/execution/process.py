@@ -1,0 +1,62 @@
+"""A worker process as its parent sees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustlr.execution.lifeline import heard, lifeline
+from robustlr.records import RunPaths
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """process: ``python -m robustlr.execution.worker``. line: our end of its lifeline."""
+
+    process: subprocess.Popen[bytes]
+    line: socket.socket
+    log: Path
+
+    @classmethod
+    def start(
+        cls, paths: RunPaths, name: str, environment: Mapping[str, str], folders: Iterable[Path]
+    ) -> WorkerProcess:
+        """Start the worker `name`; its output goes to its log.
+
+        folders: put in front of its import path.
+        """
+        inherited = os.environ.get("PYTHONPATH")
+        path = [*map(str, folders), *([inherited] if inherited else [])]
+        ours, theirs = lifeline()
+        log = paths.worker_log(name)
+        with theirs, open(log, "wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "robustlr.execution.worker", str(paths.root), name],
+                stdin=theirs,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path)},
+            )
+        return cls(process, ours, log)
+
+    def ended(self) -> int | None:
+        """Its exit status, minus the signal that killed it; None while it runs."""
+        return self.process.poll()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def last_words(self) -> str:
+        """Why it ended, in its own words, or the last line of its log. Closes the line."""
+        self.process.wait()
+        with self.line:
+            said = heard(self.line)
+        if said:
+            return said
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"nothing (see {self.log})"

@@ -1,0 +1,64 @@
+"""The README's examples run as they are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from robustlr.specs import load_study
+from robustlr_cli.app import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def example(name: str) -> str:
+    """The code block behind <!-- example: name -->."""
+    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found, name
+    return found.group(1)
+
+
+@pytest.mark.slow
+def test_the_user_s_own_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, study = example("my_workload.py"), example("my.toml")
+    assert len(code.splitlines()) < 30
+    Path("my_workload.py").write_text(code, encoding="utf-8")
+    Path("my.toml").write_text(study, encoding="utf-8")
+    assert len(load_study(Path("my.toml")).seeds) == 6
+    small = study.replace("seeds = 6", "seeds = 2").replace("num_steps = 200", "num_steps = 30")
+    Path("my.toml").write_text(small.replace("high = 10.0", "high = 0.1"), encoding="utf-8")
+    assert main(["study", "run", "my.toml"]) == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1]).is_file()
+    assert main(["compare", "my"]) == 0
+    assert "cosine+warmup=0.05" in capsys.readouterr().out
+
+
+def test_the_loop() -> None:
+    names: dict[str, object] = {}
+    exec(compile(example("loop"), "README.md", "exec"), names)
+    assert names["optimizer"].param_groups[0]["lr"] == 0.0  # type: ignore[attr-defined]
+
+
+def test_every_command_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = re.findall(r"^\| (`robustlr .*?) \|", README, re.MULTILINE)
+    assert len(rows) > 10
+    for row in rows:
+        first, *others = re.findall(r"`([a-z ]+)", row.replace("robustlr ", ""))
+        group = first.split()[:1] if " " in first.strip() else []
+        others = [other if " " in other.strip() else " ".join([*group, other]) for other in others]
+        for command in map(str.split, [first, *others]):
+            assert main([*command, "--help"]) == 0, command
+    capsys.readouterr()
+
+
+def test_links_lead_somewhere() -> None:
+    for text in ("README.md", "CONTRIBUTING.md", "studies/README.md", "reports/README.md"):
+        page = ROOT / text
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{text}: {link}"
