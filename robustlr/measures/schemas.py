@@ -143,7 +143,8 @@ PAIRWISE_SCHEMA: Schema = {
     "smallest_p_value": pl.Float64(),
     "edge": pl.Boolean(),
 }
-"""One row per pair of schedules (the baseline is always `other`) and resolution. difference:
+"""One row per pair of schedules (the baseline is always `other`) and resolution (every one up to
+r^16, then in steps of about √2). difference:
 value of `schedule` minus that of `other`, mean over offsets, negative where `schedule` is
 better. probability: that a run of `schedule` beats the run of `other` with the same seed, both
 tuned at that resolution with the same offset (ties count half). confidence: share of the
