@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from robustlr.records import write_result
+from robustlr.records import CURVE_SCHEMA, write_result
 from robustlr.schedules import parse
 from robustlr_cli.app import main
 from tests.small_study import record_of, small_spec
@@ -21,7 +21,9 @@ def result(tmp_path: Path) -> Path:
     cell = next(small_spec().cells())
     lr = [cell.peak_lr * (1.0 - 0.9 * t / 19) for t in range(20)]
     path = tmp_path / "cell.parquet"
-    write_result(path, record_of(cell), pl.DataFrame({"step": list(range(1, 21)), "lr": lr}))
+    rows = pl.DataFrame({"step": list(range(1, 21)), "lr": lr})
+    empty = pl.DataFrame(schema=CURVE_SCHEMA)
+    write_result(path, record_of(cell), pl.concat([empty, rows], how="diagonal"))
     return path
 
 
