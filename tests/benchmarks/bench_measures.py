@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -114,6 +115,7 @@ def timed(schedules: int, lrs: int, seeds: int, rows: int, resamples: int) -> fl
 
 def ratio() -> None:
     """Against the pandas reference, every resample computed by both."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))  # the repository's root
     from tests.measures.reference import exponential, reference
 
     resamples, results = 20, synthetic(3, 12, 8, 50)
