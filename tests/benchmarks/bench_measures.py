@@ -116,7 +116,8 @@ def timed(schedules: int, lrs: int, seeds: int, rows: int, resamples: int) -> fl
 def ratio() -> None:
     """Against the pandas reference, every resample computed by both."""
     sys.path.insert(0, str(Path(__file__).parents[2]))  # the repository's root
-    from tests.measures.reference import exponential, reference
+    from tests.measures.reference import reference
+    from tests.measures.reference_curves import exponential
 
     resamples, results = 20, synthetic(3, 12, 8, 50)
     before = time.perf_counter()

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from robustlr.measures.convergence import convergence_frame, exponential_fit
 from robustlr.measures.curves import flat_curves
 from tests.measures.grids import exponential_curves, results, run
-from tests.measures.reference import exponential
+from tests.measures.reference_curves import exponential
 
 
 @settings(max_examples=40, deadline=None)
