@@ -68,7 +68,7 @@ def build_report(
     settings = settings_of(results, measures, report)
     document, by_setting = _document(
         settings, results, measures, name=name, question=question, notes=notes,
-        provenance=provenance,
+        remarks=report.remarks, provenance=provenance,
     )  # fmt: skip
     files = {
         "report.md": markdown_page(document).encode(),
@@ -90,6 +90,7 @@ def _document(
     name: str,
     question: str,
     notes: Sequence[str],
+    remarks: tuple[str, ...],
     provenance: Mapping[str, Any],
 ) -> tuple[Document, list[tuple[str, list[Table]]]]:
     schedules = results.runs["schedule"].unique(maintain_order=True).to_list()
@@ -114,6 +115,7 @@ def _document(
         question=question,
         answer=overall(settings, answers, measures.score),
         notes=(*notes, *_incomplete(results)),
+        remarks=remarks,
         pictures=tuple(_drawn(profiles(measures, looks), "")) if len(settings) > 1 else (),
         sections=tuple(sections),
         making=making(results, provenance),

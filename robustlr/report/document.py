@@ -39,12 +39,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """making: (name, value) lines that say how the report was made."""
+    """remarks: paragraphs of the study's author. making: how the report was made, by name."""
 
     name: str
     question: str
     answer: Answer
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     pictures: tuple[Drawn, ...]
     sections: tuple[Section, ...]
     making: tuple[tuple[str, str], ...]

@@ -212,3 +212,16 @@ def test_poor_data_make_a_report_and_a_sentence(case: str, tmp_path: Path) -> No
     assert "**" in text
     for cell in (cell for table in tables_of(text) for row in table for cell in row):
         assert not re.search(r"\b(nan|none|inf|null)\b", cell, re.IGNORECASE), cell
+
+
+def test_the_author_s_remarks_stand_in_both_pages_escaped(tmp_path: Path) -> None:
+    report = ReportSpec(remarks=("The bound is a worst case.", "Here 1 < 2 & a|b."))
+    page = build_report(
+        synthetic(FEW), report, tmp_path / "report", name="x", question="", resamples=100
+    )
+    html, markdown = page.read_text(), page.with_name("report.md").read_text()
+    for text in (html, markdown):
+        assert "Remarks of the study's author" in text
+        assert "The bound is a worst case." in text
+    assert "<p>Here 1 &lt; 2 &amp; a|b.</p>" in html
+    assert "<p>Here 1 &lt; 2 &amp; a|b.</p>" in MarkdownIt().render(markdown)
