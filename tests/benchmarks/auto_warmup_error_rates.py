@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from robustlr.records import write_atomic
 from robustlr.schedules import AutoWarmup, Feedback
-from robustlr.schedules.auto_warmup import PASSED, AutoWarmupState
+from robustlr.schedules.auto_warmup import EXPLODED, PASSED, AutoWarmupState
 
 FloatArray = NDArray[np.float64]
 Curve = Callable[[FloatArray], FloatArray]
@@ -82,6 +82,11 @@ def simulate(
     return state
 
 
+def stopped(state: AutoWarmupState) -> bool:
+    """Whether the warmup took the minimum for passed, before it was over anyway."""
+    return state.reason in (PASSED, EXPLODED)
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Shares of the simulations: see the table's columns."""
@@ -95,14 +100,14 @@ def rates(num_steps: int, noise: float, simulations: int) -> Rates:
     """Error rates over `simulations` runs of falling losses and as many of losses with a dip."""
     schedule = AutoWarmup()
     falls = [
-        simulate(schedule, curve, num_steps, noise, seed).reason == PASSED
+        stopped(simulate(schedule, curve, num_steps, noise, seed))
         for curve, seed in _spread(list(FALLING.values()), simulations)
     ]
     missed, near = [], []
     for (curve, lowest), seed in _spread(list(DIPS.values()), simulations):
         state = simulate(schedule, curve, num_steps, noise, seed)
         best = schedule.min_multiplier ** (1.0 - lowest)
-        missed.append(state.reason != PASSED)
+        missed.append(not stopped(state))
         near.append(abs(math.log((state.multiplier or 1.0) / best)) <= math.log(3.0))
     return Rates(float(np.mean(falls)), float(np.mean(missed)), float(np.mean(near)))
 
