@@ -35,10 +35,17 @@ def locate(study: str, out: Path | None = None) -> tuple[StudySpec, RunPaths]:
     from robustlr.records import RunPaths, read_spec
     from robustlr.specs import find_study_file, load_study, packaged_studies
 
-    for folder in (Path(study), RUNS / study):
-        paths = RunPaths(out or folder)
-        known = folder is not Path(study) and study in packaged_studies()
-        if not known and RunPaths(folder).spec.is_file():
-            return read_spec(RunPaths(folder)), paths
+    folders = [Path(study)]
+    if study not in packaged_studies():  # a packaged study means itself, not its last run
+        folders.append(RUNS / study)
+    for folder in folders:
+        if RunPaths(folder).spec.is_file():
+            return read_spec(RunPaths(folder)), RunPaths(out or folder)
     spec = load_study(find_study_file(study))
     return spec, RunPaths(out or RUNS / spec.name)
+
+
+def code_folders(study: str) -> list[Path]:
+    """Where the user's own workloads may be: the current folder, and that of the study file."""
+    file = Path(study)
+    return [Path.cwd(), *([file.resolve().parent] if file.is_file() else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,11 +60,11 @@ def report_on(
         provenance_extra={MADE_WITH: run_provenance(paths, results.runs["key"].to_list())},
         on=on.value,
         resamples=resamples,
-        command=f"robustlr report build {study} --on {on} --resamples {resamples}",
+        command=f"robustlr report build {shlex.quote(study)} --on {on} --resamples {resamples}",
     )
 
 
-@app.command("import", epilog="Example: robustlr report import sweep.csv --baseline constant")
+@app.command("import", epilog="Example: robustlr report import results.csv --baseline constant")
 def import_table(
     table: Annotated[
         Path,
@@ -98,7 +99,8 @@ def import_table(
     chosen = baseline or ("fixed" if "fixed" in schedules else schedules[0])
     title = name or table.stem
     folder = out or Path("runs") / f"{table.stem}-report"
-    options = f"--name '{title}' --baseline '{chosen}' --epsilon {epsilon:g}"
+    options = ["--name", title, "--baseline", chosen, "--epsilon", f"{epsilon:g}"]
+    command = ["robustlr", "report", "import", str(table), *options, "--resamples", str(resamples)]
     page = build_report(
         imported.results,
         ReportSpec(baseline=chosen, epsilon=epsilon),
@@ -106,7 +108,7 @@ def import_table(
         name=title,
         question=f"What does {table.name} say about robustness to the learning rate?",
         resamples=resamples,
-        command=f"robustlr report import {table} {options} --resamples {resamples}",
+        command=shlex.join(command),
         notes=imported.notes,
     )
     for sentence in imported.notes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustlr_cli._arguments import RUNS, Json, Out, Study, locate
+from robustlr_cli._arguments import RUNS, Json, Out, Study, code_folders, locate
 from robustlr_cli._console import duration, note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
 
@@ -47,7 +48,7 @@ def run(
         spec=spec,
         paths=paths,
         workers=workers or default_workers(spec),
-        folders=(Path.cwd(), *([Path(study).resolve().parent] if Path(study).is_file() else [])),
+        folders=tuple(code_folders(study)),
     )
     try:
         with Progress(spec.name) as progress:
@@ -59,7 +60,7 @@ def run(
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:
         note("measuring and drawing the report ...")
-        say(str(report_on(spec, paths, study)))
+        say(str(report_on(spec, paths, study if out is None else str(out))))
     if after.failed:
         for record in after.failed[:_MOST_REASONS]:
             note(f"  failed: {_cell_name(record)}: {record.reason}")
@@ -100,6 +101,7 @@ def plan(
         "workers": slots,
     }
     if measure:
+        sys.path.extend(map(str, code_folders(study)))
         estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
         facts["estimated seconds"] = round(estimate.seconds / slots, 1)
         facts["kinds of cells timed"] = estimate.kinds
@@ -153,6 +155,7 @@ def status(study: Study, out: Out = None, as_json: Json = False) -> None:
 @app.command("list", epilog="Example: robustlr study list")
 def list_studies(as_json: Json = False) -> None:
     """The packaged studies, and the runs in this folder."""
+    from robustlr.errors import RobustlrError
     from robustlr.records import RunPaths, read_spec
     from robustlr.specs import load_study, packaged_studies
 
@@ -167,7 +170,11 @@ def list_studies(as_json: Json = False) -> None:
         paths = RunPaths(folder)
         if not paths.spec.is_file():
             continue
-        spec = read_spec(paths)
+        try:
+            spec = read_spec(paths)
+        except RobustlrError as error:  # one bad folder must not hide the others
+            note(f"left out: {error}")
+            continue
         keys = {cell.key for cell in spec.cells()}
         done = keys & {path.stem for path in paths.cells.glob("*.parquet")}
         found[folder.name] = {
@@ -217,7 +224,9 @@ def init(
     from robustlr.records import write_atomic
     from robustlr.specs import TEMPLATE
 
-    path = Path(name).with_suffix(".toml")
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.name.startswith("."):
+        raise SpecError(f"'{name}' is no name for a study: write one such as 'mine'")
     if path.exists() and not force:
         raise SpecError(f"{path}: exists already; --force overwrites it")
     write_atomic(path, TEMPLATE.replace("{name}", path.stem).encode())

@@ -24,6 +24,7 @@ COMMANDS = [
     ["schedule", "list"],
     ["schedule", "show"],
     ["schedule", "replay"],
+    ["schedule", "tabulate"],
     ["workload"],
     ["workload", "list"],
     ["theory"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from robustlr_cli.app import main
 from tests.report.written import write_study
 
-SWEEP = "schedule,lr,seed,value\n" + "".join(
+TABLE = "schedule,lr,seed,value\n" + "".join(
     f"{name},{10.0**k:g},{seed},{0.1 + width * (k + 2) ** 2 + 0.001 * seed}\n"
     for name, width in (("constant", 0.5), ("cosine", 0.02))
     for k in range(-4, 1)
@@ -48,19 +49,21 @@ def test_build_on_the_metric_elsewhere(tmp_path: Path, capsys: pytest.CaptureFix
 def test_import_makes_a_report_and_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "sweep.csv").write_text(SWEEP)
+    (tmp_path / "results.csv").write_text(TABLE)
     out = tmp_path / "out"
-    command = ["report", "import", str(tmp_path / "sweep.csv"), "--out", str(out)]
+    command = ["report", "import", str(tmp_path / "results.csv"), "--out", str(out)]
     assert main([*command, "--baseline", "constant", "--resamples", "50"]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(out / "report.html")
     assert "No column split" in captured.err
     text = (out / "report.md").read_text()
-    assert text.startswith("# sweep\n")
+    assert text.startswith("# results\n")
     assert "**cosine on a " in text
     assert "constant" in text.partition("**cosine on a ")[2].partition("**")[0]
     assert "No column split" in text
     assert pl.read_parquet(out / "runs.parquet").height == 60
+    made = json.loads((out / "provenance.json").read_text())
+    assert shlex.split(made["command"])[:4] == ["robustlr", *command[:3]]
 
 
 BAD = {
@@ -95,8 +98,8 @@ def test_bad_tables_are_one_line_and_exit_1(
 def test_bad_options_are_one_line(
     options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "sweep.csv").write_text(SWEEP)
-    assert main(["report", "import", str(tmp_path / "sweep.csv"), *options]) == 1
+    (tmp_path / "results.csv").write_text(TABLE)
+    assert main(["report", "import", str(tmp_path / "results.csv"), *options]) == 1
     assert message in capsys.readouterr().err
 
 

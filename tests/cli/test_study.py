@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from robustlr.records import RunPaths, load_results, read_spec
+from robustlr.records import RunPaths, load_results, read_spec, write_json
 from robustlr.specs import load_study, packaged_studies
 from robustlr_cli.app import main
-from tests.small_study import write_study
+from tests.small_study import small_spec, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +95,8 @@ def test_a_study_beside_its_own_code_runs_from_anywhere(
         "    return Logistic(dim=3, samples=60)\n"
     )
     study = write_study(project, workload='factory = "beside:make"', seeds=1)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    assert main(["study", "plan", str(study)]) == 0
     assert main(["study", "run", str(study), "--out", "out", "--no-report"]) == 0
     paths = RunPaths(Path("out"))
     assert len(load_results(paths, read_spec(paths)).runs) == 4
@@ -117,6 +120,10 @@ def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixtur
     assert load_study(Path("mine.toml")).name == "mine"
     assert "exists already; --force" in error_of(capsys, "study", "init", "mine")
     assert main(["study", "init", "mine", "--force"]) == 0
+    assert main(["study", "init", "mine-v1.2"]) == 0
+    assert load_study(Path("mine-v1.2.toml")).name == "mine-v1.2"
+    for nothing in ("", ".", ".toml"):
+        assert "is no name for a study" in error_of(capsys, "study", "init", nothing)
 
 
 def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +163,27 @@ def test_a_folder_without_permission(here: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_damaged_spec_in_a_run_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = here / "run"
-    run.mkdir()
+    run = here / "runs" / "mine"
+    run.mkdir(parents=True)
     (run / "spec.json").write_text('{"name": "x"')
     assert "spec.json: is damaged" in error_of(capsys, "study", "status", str(run))
+    assert main(["study", "list"]) == 0  # the other studies are listed all the same
+    captured = capsys.readouterr()
+    assert "digits" in captured.out
+    assert "spec.json: is damaged" in captured.err
+
+
+def test_a_folder_is_meant_before_a_packaged_study_and_that_before_its_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = here / "runs" / "digits"
+    run.mkdir(parents=True)
+    write_json(RunPaths(run).spec, small_spec().table())
+
+    def shown() -> str:
+        assert main(["study", "show", "digits", "--json"]) == 0
+        return str(json.loads(capsys.readouterr().out)["name"])
+
+    assert shown() == "digits"
+    monkeypatch.chdir(here / "runs")
+    assert shown() == "small"
