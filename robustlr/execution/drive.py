@@ -68,6 +68,7 @@ class Drive:
             current, queue = prepare(self.spec, self.paths)
             to_run = {cell.key: cell for cell in current.to_run}
             before = len(current.done)
+            slots = list(slot_environments(self.spec, self.workers))
 
             while True:
                 tally = queue.tally(to_run)
@@ -84,24 +85,22 @@ class Drive:
                 )
                 if not unfinished:
                     return
-                self._staff(min(self.workers, tally.waiting))
+                self._staff(slots, tally.waiting, tally.running)
                 time.sleep(_POLL_SECONDS)
                 self._bury(queue, to_run)
         finally:
             self._dismiss()
             lock.release()
 
-    def _staff(self, wanted: int) -> None:
-        """Put a worker into free slots, as many as there are cells that wait."""
-        environments = slot_environments(self.spec, self.workers)
-        for slot, environment in enumerate(environments):
-            if wanted <= 0:
+    def _staff(self, slots: list[dict[str, str]], waiting: int, running: int) -> None:
+        """Put a worker into free slots until every cell that waits has one to take it."""
+        for slot, environment in enumerate(slots):
+            idle = max(len(self._workers) - running, 0)
+            if idle >= waiting:
                 return
-            wanted -= 1
             if slot not in self._workers:
-                name = str(slot)
                 self._workers[slot] = WorkerProcess.start(
-                    self.paths, name, environment, self.folders
+                    self.paths, str(slot), environment, self.folders
                 )
 
     def _bury(self, queue: CellQueue, to_run: dict[str, Cell]) -> None:
@@ -124,14 +123,16 @@ class Drive:
                     f"a cell; the last one said: {said}"
                 )
             for number, key in held.items():
-                self._retry(queue, number, to_run[key], f"its worker died ({_ended(status)})")
+                self._retry(queue, number, to_run.get(key), f"its worker died ({_ended(status)})")
         if not self._workers:  # a claim that was cut short before it named its worker
             for number, key in queue.running().items():
-                self._retry(queue, number, to_run[key], "its worker is gone")
+                self._retry(queue, number, to_run.get(key), "its worker is gone")
 
-    def _retry(self, queue: CellQueue, number: int, cell: Cell, reason: str) -> None:
-        self._deaths[cell.key] += 1
+    def _retry(self, queue: CellQueue, number: int, cell: Cell | None, reason: str) -> None:
         queue.fail(number, reason)
+        if cell is None:  # a trial of before: its cell has a result, or is no longer asked for
+            return
+        self._deaths[cell.key] += 1
         if self._deaths[cell.key] <= self.spec.execution.max_retries:
             queue.add([cell], self.spec)
         elif not self.paths.cell(cell.key).exists():

@@ -24,7 +24,7 @@ def main(cell_file: str, result: str) -> int:
     cell = Cell.from_table(json.loads(Path(cell_file).read_text(encoding="utf-8")))
     try:
         record, curve = train(cell, build_workload(cell.workload))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # no end_training here: the other ranks may wait in a collective, torchrun ends them
         traceback.print_exc()
         detail = one_line(f"{type(error).__name__}: {error}")

@@ -1,7 +1,4 @@
-"""Slots on this machine: a worker process in each, replaced when it dies.
-
-The parent trains nothing and imports no torch: it watches, requeues what died, and reports.
-"""
+"""Slots on this machine: how many workers there is room for, and which devices each may see."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from robustlr.errors import DataError, RobustlrError, StorageError, one_line
 from robustlr.records import (
-    CURVE_SCHEMA,
     RunPaths,
     RunRecord,
     RunStatus,
+    empty_curve,
     read_record,
     read_spec,
     write_atomic,
@@ -52,7 +52,7 @@ def work(paths: RunPaths, worker: str, run_cell: RunCell) -> int:
 def record_failure(paths: RunPaths, cell: Cell, reason: str) -> RunRecord:
     """Write down that a cell FAILED. Raises StorageError."""
     record = RunRecord(cell=cell, status=RunStatus.FAILED, reason=reason)
-    write_result(paths.cell(cell.key), record, pl.DataFrame(schema=CURVE_SCHEMA))
+    write_result(paths.cell(cell.key), record, empty_curve())
     return record
 
 
@@ -70,7 +70,7 @@ def _run(paths: RunPaths, cell: Cell, run_cell: RunCell) -> RunRecord:
         record, curve = run_cell(cell)
     except StorageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, RobustlrError):
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             log = f"{stamp} {cell.table()}\n{traceback.format_exc()}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from robustlr.errors import RobustlrError, StudyConflictError
 from robustlr.execution import Drive, Snapshot
 from robustlr.records import RunPaths, RunStatus, load_results
 from robustlr.specs import StudySpec
-from robustlr.study import hold, living_workers, plan
+from robustlr.study import hold, living_workers, plan, prepare
 from tests.small_study import small_spec
 
 pytestmark = pytest.mark.slow
@@ -64,8 +66,10 @@ def test_all_cells_run_once_and_progress_ends_at_the_total(paths: RunPaths) -> N
 
 
 def test_killed_workers_are_replaced_and_the_table_is_the_same(
-    paths: RunPaths, tmp_path: Path
+    paths: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # looked at often, a fast machine too has cells left to be killed in
+    monkeypatch.setattr("robustlr.execution.drive._POLL_SECONDS", 0.02)
     spec = small_spec(seeds=6, num_steps=400, execution={"max_retries": 50})
     undisturbed = RunPaths(tmp_path / "undisturbed")
     drive(spec, undisturbed)
@@ -155,22 +159,63 @@ def test_interrupted_workers_do_not_outlive_the_drive(paths: RunPaths) -> None:
     assert 0 < some < 80
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to kill the parent alone")
 def test_workers_end_when_their_parent_is_killed(paths: RunPaths) -> None:
-    spec = small_spec(seeds=40, num_steps=2000)
-    pid = os.fork()
-    if pid == 0:
-        drive(spec, paths)
-        os._exit(0)
+    program = (
+        "from pathlib import Path\n"
+        "from tests.execution.test_drive import drive, long_spec\n"
+        "from robustlr.records import RunPaths\n"
+        f"drive(long_spec(), RunPaths(Path({str(paths.root)!r})))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     deadline = time.monotonic() + 60
-    while not living_workers(paths) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as parent:
+        while not living_workers(paths) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert living_workers(paths)
+        parent.kill()
     while living_workers(paths) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert living_workers(paths) == []
-    assert len(plan(spec, paths).done) < 160
+    assert len(plan(long_spec(), paths).done) < 160
+
+
+def long_spec() -> StudySpec:
+    """160 cells that take far longer than it takes to kill them."""
+    return small_spec(seeds=40, num_steps=2000)
+
+
+def test_a_slot_that_is_free_is_filled_while_a_cell_waits(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def start(_: RunPaths, name: str, *__: Any) -> str:
+        started.append(name)
+        return name
+
+    monkeypatch.setattr("robustlr.execution.process.WorkerProcess.start", start)
+    driving = Drive(spec=small_spec(), paths=paths, workers=3)
+
+    def newly_started(*, waiting: int, running: int) -> list[str]:
+        before = len(started)
+        driving._staff([{}] * 3, waiting, running)
+        return started[before:]
+
+    assert newly_started(waiting=9, running=0) == ["0", "1", "2"]
+    del driving._workers[1]
+    assert newly_started(waiting=0, running=2) == []
+    assert newly_started(waiting=1, running=2) == ["1"]  # the others are busy, perhaps for hours
+    assert newly_started(waiting=1, running=2) == []  # it has not taken the cell yet
+
+
+def test_a_trial_left_over_from_a_finished_cell_is_only_ended(paths: RunPaths) -> None:
+    spec = small_spec()
+    _, queue = prepare(spec, paths)
+    cell = next(spec.cells())
+    assert queue.claim("0") is not None
+    Drive(spec=spec, paths=paths, workers=1)._bury(queue, {})
+    assert queue.running() == {}
+    assert cell.key not in queue.waiting()
 
 
 def test_diverged_cells_are_results(paths: RunPaths, tmp_path: Path) -> None:

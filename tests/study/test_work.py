@@ -39,6 +39,17 @@ def test_a_cell_that_raises_fails_alone_and_leaves_its_traceback(paths: RunPaths
     assert "in explode" in log
 
 
+def test_a_cell_that_exits_fails_alone(paths: RunPaths) -> None:
+    def leave(cell: Cell) -> None:
+        if cell.seed == 1:
+            raise SystemExit(3)
+
+    assert work(paths, "0", runner(leave)) == 8
+    after = plan(small_spec(), paths)
+    assert {record.reason for record in after.failed} == {"SystemExit(3)"}
+    assert (len(after.done), len(after.failed)) == (4, 4)
+
+
 def test_an_error_with_a_sentence_is_its_own_reason(paths: RunPaths) -> None:
     def refuse(cell: Cell) -> None:
         raise SpecError("batch_size 8 is larger than the data")
