@@ -6,9 +6,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from robustlr.errors import SpecError
-from robustlr.schedules import AutoWarmup, Feedback
+from robustlr.schedules import AutoWarmup
 from robustlr.torch_schedulers.base import ScheduleLike, TorchScheduler
-from robustlr.torch_schedulers.ranks import mean_number
 
 
 class AutoWarmupLR(TorchScheduler):
@@ -67,9 +66,5 @@ class AutoWarmupLR(TorchScheduler):
             decides. Of several micro-batches of one update the first decides.
         """
         step = self._next_step
-        if step is None:
-            return
-        if isinstance(loss, Tensor):
-            loss = loss.detach()
-        device = self.optimizer.param_groups[0]["params"][0].device
-        self._decide(Feedback(step, mean_number(float(loss), device)))
+        if step is not None:
+            self._decide_on_loss(step, loss)

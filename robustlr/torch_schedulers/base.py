@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from robustlr.errors import SpecError
 from robustlr.schedules import AnySchedule, Feedback, parse, to_table
+from robustlr.torch_schedulers.ranks import mean_number
 
 ScheduleLike = AnySchedule | str | Mapping[str, Any]
 
@@ -112,6 +113,12 @@ class TorchScheduler:
         self._state = self._lifted.update(self._state, feedback)
         self._decided = feedback.step
         self._apply()
+
+    def _decide_on_loss(self, step: int, loss: float | Tensor) -> None:
+        """`_decide` on the mean over the ranks of this rank's loss."""
+        value = float(loss.detach()) if isinstance(loss, Tensor) else loss
+        device = self.optimizer.param_groups[0]["params"][0].device
+        self._decide(Feedback(step, mean_number(value, device)))
 
     def _apply(self) -> None:
         multiplier = self._lifted.multiplier(self._state)

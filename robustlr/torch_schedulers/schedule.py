@@ -11,7 +11,6 @@ from robustlr.errors import SpecError
 from robustlr.schedules import Feedback
 from robustlr.schedules.base import Lifted
 from robustlr.torch_schedulers.base import ScheduleLike, TorchScheduler
-from robustlr.torch_schedulers.ranks import mean_number
 
 
 class ScheduleLR(TorchScheduler):
@@ -56,5 +55,4 @@ class ScheduleLR(TorchScheduler):
             return
         if loss is None:
             raise SpecError(f"'{self.schedule.label}' learns from the loss: call step(loss=...)")
-        device = self.optimizer.param_groups[0]["params"][0].device
-        self._decide(Feedback(step, mean_number(float(loss), device)))
+        self._decide_on_loss(step, loss)

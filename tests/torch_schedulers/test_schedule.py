@@ -160,3 +160,12 @@ def test_a_nan_is_never_set() -> None:
     scheduler = ScheduleLR(make(), "cosine", num_steps=T)
     scheduler.step(loss=math.nan)
     assert scheduler.get_last_lr() == [0.3]
+
+
+def test_a_loss_may_be_a_number_or_carry_its_graph() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    schedulers = [ScheduleLR(SGD([weight], lr=0.3), "auto_warmup", num_steps=T) for _ in range(2)]
+    schedulers[0].step(loss=(2.0 * weight).sum())
+    schedulers[1].step(loss=2.0)
+    assert schedulers[0].state_dict() == schedulers[1].state_dict()
+    assert schedulers[0].state_dict()["decided"] == 0
