@@ -27,12 +27,12 @@ from robustlr.records.tables import Column, read_table, typed
 _NEEDED = ("schedule", "lr", "seed", "value")
 _COLUMNS = {
     "schedule": Column(pl.String()),
-    "lr": Column(pl.Float64(), least=0.0, finite=True),
-    "seed": Column(pl.Int64(), least=-1),
+    "lr": Column(pl.Float64(), bound="positive", finite=True),
+    "seed": Column(pl.Int64(), bound="zero or more"),
     "value": Column(pl.Float64(), empty=True),
-    "step": Column(pl.Int64(), least=-1),
+    "step": Column(pl.Int64(), bound="zero or more"),
     "split": Column(pl.String(), empty=True),
-    "seconds": Column(pl.Float64(), least=-1.0, finite=True, empty=True),
+    "seconds": Column(pl.Float64(), bound="zero or more", finite=True, empty=True),
     "chance": Column(pl.Float64(), finite=True, empty=True),
     "setting": Column(pl.String()),
     "workload": Column(pl.String()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -14,10 +15,10 @@ _DIVERGED = ("", "na", "n/a", "null", "none", "-", "diverged")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column may hold: least (exclusive), finite, and whether a cell may be empty."""
+    """What a column may hold: numbers within a bound, finite, and whether a cell may be empty."""
 
     dtype: pl.DataType
-    least: float | None = None
+    bound: Literal["positive", "zero or more"] | None = None
     finite: bool = False
     empty: bool = False
 
@@ -59,11 +60,12 @@ def typed(text: pl.Series, column: Column, path: Path) -> pl.Series:
     _require(numbers.is_not_null() | missing, text, path, "must be a number")
     if column.dtype == pl.Int64():
         _require(numbers.is_finite() & (numbers == numbers.round()), text, path, "must be whole")
+        _require(numbers.abs() < 2**53, text, path, "is too large")
     if column.finite:
         _require(numbers.is_finite() | missing, text, path, "must be finite")
-    if column.least is not None:
-        bound = "positive" if column.least == 0 else "zero or more"
-        _require((numbers > column.least) | missing, text, path, f"must be {bound}")
+    if column.bound is not None:
+        within = numbers > 0 if column.bound == "positive" else numbers >= 0
+        _require(within | missing, text, path, f"must be {column.bound}")
     return numbers.cast(column.dtype)
 
 

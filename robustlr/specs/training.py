@@ -46,7 +46,7 @@ class ExecutionSpec:
     """Where cells run; none of it changes a result.
 
     threads_per_cell: CPU threads of a worker. max_retries: further attempts at a cell whose
-    worker died. timeout_seconds: a multi-process cell that takes longer is ended and retried.
+    worker died. timeout_seconds: a multi-process cell that takes longer is ended and has failed.
     """
 
     threads_per_cell: int = 1

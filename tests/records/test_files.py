@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pickle
 from collections.abc import Callable
@@ -223,8 +224,9 @@ def test_nothing_is_ever_unpickled(result: Path, read: Callable[[Path], Any]) ->
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"b": [1, None, "é"]})
-    assert read_json(tmp_path / "a.json") == {"b": [1, None, "é"]}
+    value = {"b": [1, None, "é", math.inf]}  # a study file may say timeout_seconds = inf
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b'{"a": 1'])

@@ -160,13 +160,14 @@ BAD = {
     HEAD + "fixed,1,,1\n": "seed is empty",
     HEAD + "fixed,1,0.5,1\n": "seed must be whole",
     HEAD + "fixed,1,-1,1\n": "seed must be zero or more",
+    HEAD + "fixed,1,1e300,1\n": "seed is too large, got '1e300'",
     HEAD + "fixed,1,0,good\n": "value must be a number, got 'good'",
     HEAD + "fixed,1,0,1\nfixed,1,0,2\n": "rows 1 and 2 are both fixed at learning rate 1, seed 0",
     HEAD + "fixed,1,0,1,5,6\n": "is not a table",
     "schedule,lr,LR,seed,value\nfixed,1,1,0,1\n": "two columns lr",
     "schedule,lr,seed,value,split\nfixed,1,0,1,holdout\n": "split 'holdout' is none of",
     "schedule,lr,seed,value,step\nfixed,1,0,1,a\n": "step must be a number",
-    "schedule,lr,seed,value,seconds\nfixed,1,0,1,-2\n": "seconds must be zero or more",
+    "schedule,lr,seed,value,seconds\nfixed,1,0,1,-0.5\n": "seconds must be zero or more",
 }
 
 
