@@ -37,7 +37,7 @@ class WorkerProcess:
         with theirs, open(log, "wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "robustlr.execution.worker", str(paths.root), name],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path)},
