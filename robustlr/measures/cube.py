@@ -6,10 +6,11 @@ worse than chance, counts as chance: divergence is data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import gcd
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -92,6 +93,11 @@ class Cube:
         return np.where(self.row >= 0, per_run[self.row], np.nan)
 
 
+def family(run: Mapping[str, Any]) -> str:
+    """What a row of the run frame shares with the same setting at other horizons."""
+    return f"{run['workload']} · {run['optimizer']} · batch {run['batch_size']}"
+
+
 def build_cubes(results: Results, *, on: Quantity = "loss") -> list[Cube]:
     """One cube per setting, in the order of the run frame; all share the axis of seeds.
 
@@ -158,26 +164,26 @@ def _build(part: pl.DataFrame, seeds: IntArray, on: Quantity, total: int) -> Cub
         values[part["row"].to_numpy()] = per_run
         return np.where(row >= 0, values[row], np.nan)
 
-    loss = _floats(part["valid_loss"])
+    loss = floats(part["valid_loss"])
     diverged = (part["status"] == "diverged").to_numpy() | ~np.isfinite(loss)
     split = _split(part, diverged, "test_loss", "loss", notes)
     chance_loss = _chance_loss(part, loss, notes)
     metric_split = _split(part, diverged, "test_metric", "metric", notes if on == "metric" else [])
-    metric = np.where(diverged, np.nan, _floats(part[f"{metric_split}_metric"]))
-    initial_metric = _floats(part[f"initial_{metric_split}_metric"])
+    metric = np.where(diverged, np.nan, floats(part[f"{metric_split}_metric"]))
+    initial_metric = floats(part[f"initial_{metric_split}_metric"])
     chance_metric = _first_finite(_middle(initial_metric), _worst(metric))
     if on == "loss":
-        chance, initial = chance_loss, _floats(part[f"initial_{split}_loss"])
-        raw = np.where(diverged, np.nan, _floats(part[f"{split}_loss"]))
+        chance, initial = chance_loss, floats(part[f"initial_{split}_loss"])
+        raw = np.where(diverged, np.nan, floats(part[f"{split}_loss"]))
     else:
         chance, initial, raw = chance_metric, initial_metric, metric
     _note_clipping(raw, diverged, chance, on, notes)
-    optimum = _middle(_floats(part["optimum_loss"])) if on == "loss" else np.nan
+    optimum = _middle(floats(part["optimum_loss"])) if on == "loss" else np.nan
     select = scatter(_clipped(np.where(diverged, np.nan, loss), chance_loss))
     first = part.row(0, named=True)
     return Cube(
         setting=first["setting"],
-        family=f"{first['workload']} · {first['optimizer']} · batch {first['batch_size']}",
+        family=family(first),
         num_steps=first["num_steps"] or 0,
         metric=f"{split} loss" if on == "loss" else f"{metric_split} {first['metric'] or 'metric'}",
         schedules=schedules,
@@ -221,17 +227,17 @@ def _split(
     part: pl.DataFrame, diverged: BoolArray, column: str, name: str, notes: list[str]
 ) -> str:
     """The split that is reported: "test", or "valid" where nothing was tested."""
-    if np.isfinite(_floats(part[column])[~diverged]).any() or diverged.all():
+    if np.isfinite(floats(part[column])[~diverged]).any() or diverged.all():
         return "test"
     notes.append(f"there is no test {name}: values are those of the validation split")
     return "valid"
 
 
 def _chance_loss(part: pl.DataFrame, loss: FloatArray, notes: list[str]) -> float:
-    known = _middle(_floats(part["chance_loss"]))
+    known = _middle(floats(part["chance_loss"]))
     if np.isfinite(known):
         return known
-    initial = _middle(_floats(part["initial_valid_loss"]))
+    initial = _middle(floats(part["initial_valid_loss"]))
     if np.isfinite(initial):
         notes.append("the loss at chance is not known: that of the fresh model stands for it")
         return initial
@@ -248,7 +254,8 @@ def _note_clipping(
         notes.append(f"{above} runs ended worse than chance ({chance:.4g}): clipped to it")
 
 
-def _floats(column: pl.Series) -> FloatArray:
+def floats(column: pl.Series) -> FloatArray:
+    """A column as numbers, NaN for null."""
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from robustlr.measures.cube import FloatArray, IntArray
+from robustlr.measures.cube import FloatArray, IntArray, floats
 from robustlr.records import Results
 
 UNITS = ("updates", "cost", "seconds")
@@ -20,15 +20,14 @@ UNITS = ("updates", "cost", "seconds")
 class Curves:
     """Evaluations with a finite validation loss, in order of steps, for every run of the frame.
 
-    start, count: [runs]; count is 0 where a run has none. logged: whether a run has any row at
-    all. loss, updates, cost (example passes of training and curvature), evaluation (example
-    passes of evaluation), seconds: [rows]. min_grad_norm_squared: over the logged steps, [runs],
+    start, count: [runs]; count is 0 where a run has none. loss, updates, cost (example passes of
+    training and curvature), evaluation (example passes of evaluation), seconds: [rows].
+    min_grad_norm_squared: of the updates' batches, over the logged steps, [runs],
     NaN where none was logged.
     """
 
     start: IntArray
     count: IntArray
-    logged: np.ndarray
     loss: FloatArray
     updates: FloatArray
     cost: FloatArray
@@ -51,29 +50,26 @@ def flat_curves(results: Results) -> Curves:
     ends = np.append(starts[1:], len(curves))
     run = _run_of(curves["key"].gather(starts), results.runs["key"])
 
-    loss = _floats(curves["valid_loss"])
+    loss = floats(curves["valid_loss"])
     keep = np.isfinite(loss)
     before = np.concatenate([[0], np.cumsum(keep)])
     total = len(results.runs)
     start, count = np.zeros(total, dtype=np.int64), np.zeros(total, dtype=np.int64)
-    logged = np.zeros(total, dtype=bool)
     known = run >= 0
     start[run[known]] = before[starts[known]]
     count[run[known]] = before[ends[known]] - before[starts[known]]
-    logged[run[known]] = True
 
     gradient = np.full(total, np.nan)
     if known.any():
-        least = np.fmin.reduceat(_floats(curves["grad_norm"]), starts)
+        least = np.fmin.reduceat(floats(curves["grad_norm"]), starts)
         gradient[run[known]] = np.square(least[known])
 
     def kept(column: str) -> FloatArray:
-        return _floats(curves[column])[keep]
+        return floats(curves[column])[keep]
 
     return Curves(
         start=start,
         count=count,
-        logged=logged,
         loss=loss[keep],
         updates=kept("step"),
         cost=kept("example_passes") + np.nan_to_num(kept("curvature_passes")),
@@ -101,7 +97,3 @@ def _run_of(keys: pl.Series, runs: pl.Series) -> IntArray:
     table = pl.DataFrame({"key": runs, "run": np.arange(len(runs))})
     found = pl.DataFrame({"key": keys}).join(table, on="key", how="left", maintain_order="left")
     return found["run"].fill_null(-1).to_numpy()
-
-
-def _floats(column: pl.Series) -> FloatArray:
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()

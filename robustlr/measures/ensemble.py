@@ -113,6 +113,17 @@ class Ensemble:
         ends = {int(columns[0]): "low", int(columns[-1]): "high"}
         return ends.get(int(self.tuned[schedule]))
 
+    def grid_points(self, schedule: int) -> dict[str, FloatArray | IntArray]:
+        """Where the learning rates of a schedule stand, also relative to its tuned one."""
+        columns = self.cube.columns(schedule)
+        tuned = self.tuned[schedule]
+        return {
+            "shift": columns - tuned,
+            "rho": np.asarray(10.0 ** (self.cube.log_lr[columns] - self.cube.log_lr[tuned])),
+            "lr_index": self.cube.lr_index[columns],
+            "peak_lr": self.cube.peak_lr[columns],
+        }
+
     def head(self, schedule: int) -> dict[str, object]:
         """The leading columns of a schedule's rows, and its edge flag."""
         return {

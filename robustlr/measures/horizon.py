@@ -1,6 +1,9 @@
 """How results at the tuned learning rate fall with the horizon T.
 
-    excess(T) ~ T^rate,     min_t ‖∇L(x_t)‖² ~ T^rate,     rate = −1/2 in theory
+    excess(T) ~ T^rate,     min_t ‖g_t‖² ~ T^rate,     rate = −1/2 in theory
+
+g_t is the gradient of an update's batch, where it was logged: the theory speaks of ∇L(x_t), which
+has no noise of the batch to keep it from falling.
 
 Settings that differ in num_steps only form a family. The rate is the slope of log against log T,
 drawn for every resample: the same seeds are resampled at all horizons.

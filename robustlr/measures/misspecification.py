@@ -34,10 +34,7 @@ def misspecification_frame(ensemble: Ensemble) -> pl.DataFrame:
             frame(
                 MISSPECIFICATION_SCHEMA,
                 **ensemble.head(s),
-                shift=shifts,
-                rho=10.0 ** (cube.log_lr[columns] - cube.log_lr[ensemble.tuned[s]]),
-                lr_index=cube.lr_index[columns],
-                peak_lr=cube.peak_lr[columns],
+                **ensemble.grid_points(s),
                 divergence_rate=cube.divergence_rate[s, columns],
                 **spread("value", ensemble.summary(s, ensemble.average(_value, s, shifts))),
                 **spread(

@@ -10,9 +10,8 @@ import polars as pl
 from robustlr.measures.arrays import frame
 from robustlr.measures.ensemble import Ensemble
 from robustlr.measures.schemas import NOTES_SCHEMA
+from robustlr.measures.sign_flip import LEAST_SEEDS
 from robustlr.specs import ReportSpec
-
-_LEAST_SEEDS = 6  # 2/2⁵ = 0.0625: with five, no sign-flip test can reach p < 0.05
 
 
 def notes_frame(ensemble: Ensemble, report: ReportSpec, further: list[str]) -> pl.DataFrame:
@@ -63,10 +62,10 @@ def _support(ensemble: Ensemble) -> Iterator[str]:
         yield "one seed: no interval and no test is possible"
     elif least == 1:
         yield "some schedules have one seed: there is no interval and no test for them"
-    elif least < _LEAST_SEEDS:
+    elif least < LEAST_SEEDS:
         yield (
             f"{least} seeds: a sign-flip test cannot reach p < 0.05 with fewer than "
-            f"{_LEAST_SEEDS}, and intervals are rough"
+            f"{LEAST_SEEDS}, and intervals are rough"
         )
 
 

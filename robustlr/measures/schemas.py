@@ -189,7 +189,8 @@ RATE_SCHEMA: Schema = {
 }
 """How a quantity at the tuned learning rate falls with the horizon T: slope of its log against
 log T. `setting` is here the family: workload, optimizer and batch size. quantity: "excess" (over
-the known optimum) or "min_grad_norm_squared" (min over the logged steps, mean over seeds)."""
+the known optimum) or "min_grad_norm_squared" (of an update's batch: min over the logged steps,
+mean over seeds)."""
 
 HORIZON_SCHEMA: Schema = {
     **_HEAD,

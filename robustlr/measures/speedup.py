@@ -90,10 +90,7 @@ def speedup_frame(ensemble: Ensemble, times: Times, report: ReportSpec) -> pl.Da
             frame(
                 SPEEDUP_SCHEMA,
                 **ensemble.head(s),
-                shift=shifts,
-                rho=10.0 ** (cube.log_lr[columns] - cube.log_lr[ensemble.tuned[s]]),
-                lr_index=cube.lr_index[columns],
-                peak_lr=cube.peak_lr[columns],
+                **ensemble.grid_points(s),
                 target=times.target[0],
                 seeds=cube.runs[s, columns],
                 hit_rate=times.hit_rate[s, columns],

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robustlr.measures.sign_flip import LEAST_SEEDS
 from robustlr.report.claim import (
-    LEAST_SEEDS,
     against_baseline,
     doubt,
     excluded,

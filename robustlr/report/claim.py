@@ -7,11 +7,9 @@ same, or does not get there at all.
 
 from __future__ import annotations
 
-from robustlr.report.numbers import count, interval, number, percent, plural, ratio
+from robustlr.measures.sign_flip import LEAST_SEEDS
+from robustlr.report.numbers import interval, number, percent, plural, ratio
 from robustlr.report.setting import Row, Setting
-
-LEAST_SEEDS = 6
-"""Two-sided sign-flip tests over fewer seeds cannot reach p < 0.05: 2/2⁵ = 0.0625."""
 
 
 def tolerates(setting: Setting, winner: str, row: Row) -> str:
@@ -54,7 +52,7 @@ def against_baseline(setting: Setting, winner: str, row: Row) -> str:
     return (
         f"{text}: that is {interval(saved, row['runs_saved_low'], row['runs_saved_high'])} "
         f"{'run' if saved == 1 else 'runs'} fewer per seed "
-        f"({count(row['runs'])} instead of {count(base['runs'])})."
+        f"({number(row['runs'])} instead of {number(base['runs'])})."
     )
 
 
@@ -72,7 +70,7 @@ def saves(setting: Setting, winner: str, row: Row) -> tuple[str, str]:
         if saved <= 0:
             return "nothing", f"but {baseline} never gets within the tolerance"
         return (
-            f"≥ {count(saved)} of {runs} runs",
+            f"≥ {number(saved)} of {runs} runs",
             f"per seed: tuned on all {runs} learning rates, {baseline} is still behind",
         )
     text = interval(row["runs_saved"], row["runs_saved_low"], row["runs_saved_high"])
@@ -80,7 +78,7 @@ def saves(setting: Setting, winner: str, row: Row) -> tuple[str, str]:
         return "nothing", f"{text} runs per seed against {baseline}"
     base = setting.tolerance(baseline, "best")
     return (
-        f"{count(row['runs_saved'])} of {count(base['runs'])} runs",
+        f"{number(row['runs_saved'])} of {number(base['runs'])} runs",
         f"per seed, against {baseline}: {text}",
     )
 

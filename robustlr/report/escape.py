@@ -25,6 +25,8 @@ _LATEX = {
     "ε": r"\(\varepsilon\)",
     "ρ": r"\(\rho\)",
     "α": r"\(\alpha\)",
+    "≥": r"\(\ge\)",
+    "‖": r"\(\|\)",
     "²": r"\textsuperscript{2}",
     "√": r"\(\surd\)",
     "—": "---",

@@ -6,7 +6,6 @@ import polars as pl
 
 from robustlr.report.numbers import (
     choices,
-    count,
     number,
     percent,
     percent_interval,
@@ -115,7 +114,7 @@ def regret_table(setting: Setting) -> Table:
             (
                 row["schedule"],
                 ratio(row["resolution"]),
-                count(row["runs"]),
+                number(row["runs"]),
                 bracketed(row, "regret_mean"),
                 bracketed(row, "regret_worst"),
                 percent_interval(

@@ -109,15 +109,6 @@ def percent_interval(value: float | None, low: float | None, high: float | None)
     return ABSENT if value is None else f"{interval(*hundred)} %"
 
 
-def count(value: float | None) -> str:
-    """A number of runs: whole where it is.
-
-    >>> count(5.0), count(5.5), count(None)
-    ('5', '5.5', '—')
-    """
-    return number(value)
-
-
 def plural(how_many: int, one: str, many: str = "") -> str:
     """
     >>> plural(1, "run"), plural(3, "run")

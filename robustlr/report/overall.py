@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from robustlr.report.answer import Answer, Fact
-from robustlr.report.numbers import count, interval, listed, number, plural, ratio
+from robustlr.report.numbers import interval, listed, number, plural, ratio
 from robustlr.report.setting import Setting
 
 
@@ -84,10 +84,10 @@ def _leader(
     elif saved:
         middle = statistics.median(saved)
         if middle > 0:
-            text = f"{'≥ ' if least else ''}{count(middle)} runs per seed"
+            text = f"{'≥ ' if least else ''}{number(middle)} runs per seed"
             headline += (
-                f" Against {baseline} that saves {least}{count(middle)} runs per seed "
-                f"(median; {count(min(saved))} to {count(max(saved))})."
+                f" Against {baseline} that saves {least}{number(middle)} runs per seed "
+                f"(median; {number(min(saved))} to {number(max(saved))})."
             )
         else:
             text = "nothing"

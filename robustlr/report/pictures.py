@@ -168,7 +168,7 @@ def _theory(setting: Setting, looks: Looks) -> Iterator[Picture]:
         )
     for quantity, label in (
         ("excess", "excess over the optimum at the tuned learning rate"),
-        ("min_grad_norm_squared", "least squared gradient norm"),
+        ("min_grad_norm_squared", "smallest squared norm of a batch's gradient"),
     ):
         points = m.horizon.filter(pl.col("quantity") == quantity)
         if points["num_steps"].n_unique() >= 2:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from robustlr.measures import Measures
+from robustlr.measures.cube import family
 from robustlr.records import Results
 from robustlr.report.predictions import Predictions, predictions
 from robustlr.specs import ReportSpec
@@ -82,13 +83,13 @@ def settings_of(results: Results, measures: Measures, report: ReportSpec) -> lis
     found: list[Setting] = []
     for name in measures.tuned["setting"].unique(maintain_order=True):
         first = results.runs.filter(pl.col("setting") == name).row(0, named=True)
-        family = f"{first['workload']} · {first['optimizer']} · batch {first['batch_size']}"
-        shown = any(other.family == family for other in found)
-        part = _part(measures, name, "" if shown else family)
+        own = family(first)
+        shown = any(other.family == own for other in found)
+        part = _part(measures, name, "" if shown else own)
         found.append(
             Setting(
                 name=name,
-                family=family,
+                family=own,
                 quantity=part.tuned["metric"][0],
                 metric=first["metric"],
                 report=report,

@@ -95,13 +95,14 @@ def exponent_table(setting: Setting) -> Table:
 
 
 def rate_table(setting: Setting) -> Table:
-    names = {"excess": "excess over the optimum", "min_grad_norm_squared": "min ‖∇L‖²"}
+    names = {"excess": "excess over the optimum", "min_grad_norm_squared": "min ‖g‖²"}
     return Table(
         key="rate",
         title="Rates in the horizon",
         explanation=(
             "Slope of the logarithm at the tuned learning rate against log T, over all horizons "
-            "of this workload, optimizer and batch size; the theory's is −0.5."
+            "of this workload, optimizer and batch size; the theory's is −0.5. g: the gradient of "
+            "an update's batch, noise included."
         ),
         columns=("schedule", "quantity", "horizons", "shortest T", "longest T", "rate"),
         rows=tuple(
@@ -133,9 +134,10 @@ def convergence_table(setting: Setting) -> Table:
         title="Convergence at the tuned learning rate",
         explanation=(
             "L(t) = L₀·exp(−αt) + L∞ fitted to each run's validation loss; medians over the runs "
-            "that such a curve fits at all."
+            "that such a curve fits at all. g: the gradient of an update's batch, where it was "
+            "logged."
         ),
-        columns=("schedule", "fitted", "α per update", "L∞", "R²", "min ‖∇L‖²"),
+        columns=("schedule", "fitted", "α per update", "L∞", "R²", "min ‖g‖²"),
         rows=tuple(
             (
                 row["schedule"],

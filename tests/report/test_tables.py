@@ -12,6 +12,7 @@ from robustlr.report.numbers import ABSENT, interval, number, percent
 from robustlr.report.setting import Setting, settings_of
 from robustlr.report.table import Table, merged
 from robustlr.report.tables import tables
+from robustlr.report.training_tables import rate_table
 from robustlr.specs import ReportSpec
 from tests.report.synthetic import synthetic
 
@@ -127,6 +128,11 @@ def test_exponents(setting: Setting, shown: dict[str, Table]) -> None:
     predicted = {cells[0]: cells[6] for cells in shown["exponent"].rows}
     assert predicted["linear"] == "0.333"
     assert predicted["polynomial:degree=2"] == predicted["cosine"] == "0.2"
+
+
+def test_latex_spells_every_sign_of_the_tables(setting: Setting, shown: dict[str, Table]) -> None:
+    for table in (*shown.values(), rate_table(setting)):
+        assert table.latex().isascii(), table.key
 
 
 def test_merged_puts_the_setting_in_front() -> None:
