@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -88,9 +89,16 @@ class CellQueue:
             trial = self._storage.get_trial(trial_id)
             if trial.state is not TrialState.WAITING:
                 continue
-            if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+            if self._take(trial_id):
                 self._storage.set_trial_user_attr(trial_id, _WORKER, worker)
                 return number, str(trial.user_attrs[_KEY])
+
+    def _take(self, trial_id: int) -> bool:
+        """Compare-and-set from WAITING to RUNNING; False where another worker was faster."""
+        try:
+            return self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        except UpdateFinishedTrialError:  # so much faster that it has finished already
+            return False
 
     def complete(self, number: int, value: float) -> None:
         """Tell the trial's value; a trial that somebody else ended stays as it is."""

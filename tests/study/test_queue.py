@@ -90,6 +90,29 @@ def test_a_wider_grid_joins_the_same_study(paths: RunPaths) -> None:
     assert {cell.key for cell in wider.cells()} <= queue.waiting()
 
 
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_worker_that_was_faster_is_passed_over(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch, finishes: bool
+) -> None:
+    slow = filled(paths)
+    fast = CellQueue(paths, "small")
+    look = slow._storage.get_trial
+
+    def look_and_be_overtaken(trial_id: int) -> optuna.trial.FrozenTrial:
+        seen = look(trial_id)
+        monkeypatch.undo()
+        claim = fast.claim("fast")
+        assert claim is not None
+        if finishes:
+            fast.complete(claim[0], 1.0)
+        return seen
+
+    monkeypatch.setattr(slow._storage, "get_trial", look_and_be_overtaken)
+    claim = slow.claim("slow")
+    assert claim is not None
+    assert claim[1] == list(small_spec().cells())[1].key
+
+
 def _drain(paths: RunPaths, worker: str, results: Any) -> None:
     queue = CellQueue(paths, "small")
     while (claim := queue.claim(worker)) is not None:
