@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from robustlr import errors
-from robustlr.errors import CellsFailedError, RobustlrError, SpecError, did_you_mean, one_line
+from robustlr.errors import (
+    CellsFailedError,
+    InterruptedStudyError,
+    RobustlrError,
+    SpecError,
+    did_you_mean,
+    one_line,
+)
 
 
 def test_every_kind_is_one_of_ours_with_a_documented_exit_code() -> None:
@@ -17,7 +24,7 @@ def test_every_kind_is_one_of_ours_with_a_documented_exit_code() -> None:
     assert len(kinds) >= 7
     for kind in kinds:
         assert issubclass(kind, RobustlrError)
-        assert kind.exit_code == (3 if kind is CellsFailedError else 1)
+        assert kind.exit_code == {CellsFailedError: 3, InterruptedStudyError: 130}.get(kind, 1)
         assert kind.__doc__
 
 

@@ -25,7 +25,9 @@ _CLASSES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsMLP(Classification):
-    """64 inputs, hidden layers with ReLU, 10 logits; torch's default initialisation.
+    """Handwritten digits and a small network: 64 inputs, ReLU layers, 10 logits.
+
+    torch's default initialisation.
 
     hidden: widths of the hidden layers.
     """
