@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from robustlr.figures.style import INK, MUTED, Look
+from robustlr.figures.style import INK, MUTED, Look, Looks
 
 FloatArray = NDArray[np.float64]
+RHO = "ρ: learning rate over the schedule's tuned one"
+_MOST_BANDS = 4
 _WIDE = 12.0  # highest over lowest value from which a loss is drawn on a logarithmic axis
 
 
@@ -24,6 +26,17 @@ def numbers(frame: pl.DataFrame, name: str) -> FloatArray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
+def present(frame: pl.DataFrame, looks: Looks) -> Looks:
+    """The looks of the schedules that have rows in `frame`, in their order."""
+    names = set(frame["schedule"])
+    return {name: look for name, look in looks.items() if name in names}
+
+
+def crowded(shown: Looks) -> bool:
+    """Whether the bands of so many schedules would hide one another."""
+    return len(shown) > _MOST_BANDS
+
+
 def series(
     axis: Axes,
     frame: pl.DataFrame,
@@ -31,18 +44,18 @@ def series(
     *,
     x: str,
     y: str,
-    crowded: bool,
+    bars: bool,
     dodge: float = 1.0,
 ) -> None:
-    """One schedule: a line with markers, its interval as a band, or as bars where many overlap.
+    """One schedule: a line with markers; its interval is a band, or a bar at every point.
 
-    dodge: factor on x that keeps the bars of several schedules apart.
+    bars: see `crowded`. dodge: factor on x that keeps the bars of several schedules apart.
     """
     frame = frame.drop_nulls([x, y]).sort(x)
     at, value = numbers(frame, x), numbers(frame, y)
     low, high = numbers(frame, f"{y}_low"), numbers(frame, f"{y}_high")
     axis.plot(at * dodge, value, color=look.colour, marker=look.marker, linestyle=look.dash)
-    if crowded:
+    if bars:
         axis.vlines(at * dodge, low, high, color=look.colour, linewidth=1.1, alpha=0.65)
     else:
         axis.fill_between(at * dodge, low, high, color=look.colour, alpha=0.16, linewidth=0)

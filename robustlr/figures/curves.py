@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlr.figures.axes import numbers, value_scale
+from robustlr.figures.axes import numbers, present, value_scale
 from robustlr.figures.style import INK, Looks, legend, panels, styled
 
 
@@ -21,7 +21,7 @@ def loss_curves(curves: pl.DataFrame, looks: Looks, *, target: float | None) -> 
     target: the loss that counts as reached, drawn as a line.
     """
     figure, (left, right) = panels(1, 2, width=9.4, height=4.2, sharex=True)
-    shown = {name: look for name, look in looks.items() if name in set(curves["schedule"])}
+    shown = present(curves, looks)
     for name, look in shown.items():
         part = curves.filter(pl.col("schedule") == name).sort("step")
         seen = part.drop_nulls("loss")

@@ -12,10 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from robustlr.figures.axes import learning_rate_axis, numbers, series, value_scale
+from robustlr.figures.axes import (
+    crowded,
+    learning_rate_axis,
+    numbers,
+    present,
+    series,
+    value_scale,
+)
 from robustlr.figures.style import DANGER, INK, Looks, drawable, legend, panels, styled
-
-_CROWDED = 4
 
 
 @styled
@@ -25,10 +30,10 @@ def value_against_learning_rate(per_lr: pl.DataFrame, looks: Looks, *, quantity:
     per_lr: PER_LR_SCHEMA, one setting. quantity: what `value` is, for the axis.
     """
     figure, (axis,) = panels(width=7.6, height=4.8)
-    shown = _present(per_lr, looks)
+    shown = present(per_lr, looks)
     for name, look in shown.items():
         part = per_lr.filter(pl.col("schedule") == name)
-        series(axis, part, look, x="peak_lr", y="value", crowded=len(shown) > _CROWDED)
+        series(axis, part, look, x="peak_lr", y="value", bars=crowded(shown))
         tuned = part.filter("tuned")
         axis.plot(
             tuned["peak_lr"],
@@ -56,7 +61,7 @@ def seed_spread(per_lr: pl.DataFrame, looks: Looks, *, quantity: str) -> Figure:
 
     per_lr: PER_LR_SCHEMA, one setting.
     """
-    shown = _present(per_lr, looks)
+    shown = present(per_lr, looks)
     columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
     figure, axes = panels(
@@ -122,8 +127,3 @@ def _danger(axis: Axes, at: np.ndarray[tuple[int], np.dtype[np.float64]], rate: 
     )
     twin.set_zorder(axis.get_zorder() - 1)
     axis.patch.set_visible(False)
-
-
-def _present(frame: pl.DataFrame, looks: Looks) -> Looks:
-    names = set(frame["schedule"])
-    return {name: look for name, look in looks.items() if name in names}

@@ -8,11 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlr.figures.axes import numbers, ratio_axis, reference_line, series, signed_log_scale
+from robustlr.figures.axes import (
+    RHO,
+    crowded,
+    numbers,
+    present,
+    ratio_axis,
+    reference_line,
+    series,
+    signed_log_scale,
+)
 from robustlr.figures.style import INK, Looks, legend, panels, styled
-
-_CROWDED = 4
-_FACTOR = "ρ: learning rate over the schedule's tuned one"
 
 
 @styled
@@ -22,17 +28,17 @@ def misspecification_curves(curves: pl.DataFrame, looks: Looks, *, quantity: str
     curves: MISSPECIFICATION_SCHEMA, one setting.
     """
     figure, axes = panels(1, 2, width=9.4, height=4.4, sharex=True, sharey=True)
-    shown = {name: look for name, look in looks.items() if name in set(curves["schedule"])}
+    shown = present(curves, looks)
     for axis, column, title in (
         (axes[0], "excess_over_own_best", "over its own tuned value"),
         (axes[1], "excess_over_best", "over the best schedule's tuned value"),
     ):
         for name, look in shown.items():
             part = curves.filter(pl.col("schedule") == name)
-            series(axis, part, look, x="rho", y=column, crowded=len(shown) > _CROWDED)
+            series(axis, part, look, x="rho", y=column, bars=crowded(shown))
         axis.set_title(title)
         reference_line(axis, x=1.0, y=0.0)
-        ratio_axis(axis, "x", numbers(curves, "rho"), _FACTOR)
+        ratio_axis(axis, "x", numbers(curves, "rho"), RHO)
     _bounded(axes[0], curves)
     axes[0].set_ylabel(f"excess {quantity}")
     legend(figure, shown)
@@ -50,16 +56,16 @@ def misspecification_against_theory(
     """
     figure, (axis,) = panels(width=7.6, height=5.2)
     known = curves.drop_nulls("excess_ratio")
-    shown = {name: look for name, look in looks.items() if name in set(known["schedule"])}
+    shown = present(known, looks)
     for name, look in shown.items():
         part = known.filter(pl.col("schedule") == name)
-        series(axis, part, look, x="rho", y="excess_ratio", crowded=len(shown) > _CROWDED)
+        series(axis, part, look, x="rho", y="excess_ratio", bars=crowded(shown))
         theory = predicted.filter(pl.col("schedule") == name).sort("rho")
         axis.plot(
             theory["rho"], theory["ratio"], color=look.colour, linewidth=1.0, linestyle=(0, (2, 2))
         )
     reference_line(axis, x=1.0, y=1.0)
-    ratio_axis(axis, "x", numbers(known, "rho"), _FACTOR)
+    ratio_axis(axis, "x", numbers(known, "rho"), RHO)
     heights = np.concatenate([numbers(known, "excess_ratio"), numbers(known, "excess_ratio_low")])
     ratio_axis(axis, "y", heights, "excess over the optimum, relative to ρ = 1")
     theory_line = Line2D([], [], color=INK, linewidth=1.0, linestyle=(0, (2, 2)))

@@ -7,11 +7,9 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlr.figures.axes import log_scale, numbers, reference_line, series
+from robustlr.figures.axes import crowded, log_scale, numbers, present, reference_line, series
 from robustlr.figures.dots import schedule_axis
 from robustlr.figures.style import INK, MUTED, Looks, legend, panels, styled
-
-_CROWDED = 4
 
 
 @styled
@@ -49,10 +47,10 @@ def value_against_horizon(horizon: pl.DataFrame, looks: Looks, *, quantity: str)
     horizon: HORIZON_SCHEMA, one family and one quantity.
     """
     figure, (axis,) = panels(width=7.6, height=4.8)
-    shown = {name: look for name, look in looks.items() if name in set(horizon["schedule"])}
+    shown = present(horizon, looks)
     for name, look in shown.items():
         part = horizon.filter(pl.col("schedule") == name)
-        series(axis, part, look, x="num_steps", y="value", crowded=len(shown) > _CROWDED)
+        series(axis, part, look, x="num_steps", y="value", bars=crowded(shown))
     steps, values = numbers(horizon, "num_steps"), numbers(horizon, "value")
     log_scale(axis, "x", steps)
     log_scale(axis, "y", np.concatenate([values, numbers(horizon, "value_low")]))

@@ -7,11 +7,17 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from robustlr.figures.axes import numbers, ratio_axis, reference_line, series
+from robustlr.figures.axes import (
+    RHO,
+    crowded,
+    numbers,
+    present,
+    ratio_axis,
+    reference_line,
+    series,
+)
 from robustlr.figures.dots import schedule_axis
 from robustlr.figures.style import Looks, drawable, legend, panels, styled
-
-_CROWDED = 4
 
 
 @styled
@@ -24,20 +30,19 @@ def speedup_against_misspecification(
     """
     figure, (left, right) = panels(1, 2, width=9.4, height=4.4)
     column = f"speedup_{unit}"
-    shown = {name: look for name, look in looks.items() if name in set(speedup["schedule"])}
+    shown = present(speedup, looks)
     for name, look in shown.items():
         part = speedup.filter(pl.col("schedule") == name).sort("rho")
         hits = part.filter(pl.col(column) > 0)
-        series(left, hits, look, x="rho", y=column, crowded=len(shown) > _CROWDED)
+        series(left, hits, look, x="rho", y=column, bars=crowded(shown))
         right.plot(
             part["rho"], part["hit_rate"], color=look.colour, marker=look.marker,
             linestyle=look.dash,
         )  # fmt: skip
     positive = speedup.filter(pl.col(column) > 0)
     heights = [numbers(positive, f"{column}{end}") for end in ("", "_low", "_high")]
-    label = "ρ: learning rate over the schedule's tuned one"
     for axis, part in ((left, positive), (right, speedup)):
-        ratio_axis(axis, "x", np.append(numbers(part, "rho"), 1.0), label)
+        ratio_axis(axis, "x", np.append(numbers(part, "rho"), 1.0), RHO)
         reference_line(axis, x=1.0)
     ratio_axis(left, "y", np.append(np.concatenate(heights), 1.0), f"speedup in {unit}")
     reference_line(left, y=1.0)
@@ -55,7 +60,7 @@ def performance_profile(profile: pl.DataFrame, score: pl.DataFrame, looks: Looks
 
     profile: PROFILE_SCHEMA and score: SCORE_SCHEMA, one unit.
     """
-    shown = {name: look for name, look in looks.items() if name in set(profile["schedule"])}
+    shown = present(profile, looks)
     figure, (left, right) = panels(1, 2, width=9.4, height=4.2, width_ratios=(3, 2))
     for name, look in shown.items():
         part = profile.filter(pl.col("schedule") == name).sort("tau")
