@@ -1,4 +1,8 @@
-"""A folder that is either the whole old report or the whole new one."""
+"""A folder that is either the whole old report or the whole new one.
+
+Two renames make the change: a process killed between them leaves neither under the name, and the
+old one beside it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
     Everything is written beside `out` and renamed. Raises StorageError where that cannot be done,
     or where `out` holds anything but a report.
     """
+    out = out.resolve()  # "." has no name to put anything beside, a link would be replaced
     if out.exists() and not _is_report(out):
         raise StorageError(f"{out}: exists and is no report; choose another folder with --out")
     beside = out.with_name(f".{out.name}.{os.getpid()}.new")

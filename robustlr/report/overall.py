@@ -49,7 +49,11 @@ def overall(settings: Sequence[Setting], answers: Sequence[Answer], score: pl.Da
         return Answer(
             headline=headline,
             facts=(
-                Fact("Which schedule", "it depends", f"{listed(leaders)}: {most} settings each"),
+                Fact(
+                    "Which schedule",
+                    "it depends",
+                    f"{listed(leaders)}: {plural(most, 'setting')} each",
+                ),
                 Fact("How sure", *_how_sure(supported, len(settings))),
             ),
             details=tuple(details),

@@ -1,4 +1,4 @@
-"""A crash at any moment leaves the old report or the new one, never half of one."""
+"""A failure at any moment leaves the old report or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -63,3 +63,16 @@ def test_an_empty_folder_may_be_used_and_others_may_not(tmp_path: Path) -> None:
     for name in ("c", "file"):
         with pytest.raises(StorageError, match="is no report"):
             replace_folder(tmp_path / name, NEW)
+
+
+def test_the_current_folder_and_a_link_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    replace_folder(Path(), NEW)
+    assert content(tmp_path / "here") == NEW
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    replace_folder(tmp_path / "link", OLD)
+    assert content(tmp_path / "here") == OLD
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link"]
