@@ -74,30 +74,17 @@ def shown(value: object) -> str:
     """A value as a person reads it.
 
     >>> shown(None), shown(0.00012345), shown(float("inf")), shown(True), shown(12)
-    ('–', '0.0001234', '∞', 'yes', '12')
+    ('—', '0.0001234', '∞', 'yes', '12')
     """
     if value is None:
-        return "–"
+        return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         if math.isnan(value):
-            return "–"
+            return "—"
         return f"{value:.4g}".replace("inf", "∞")
     return str(value)
-
-
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """A number and its interval, or a dash.
-
-    >>> interval(0.5, 0.4, 0.61), interval(2.0, None, None), interval(None, None, None)
-    ('0.5 [0.4, 0.61]', '2', '–')
-    """
-    if value is None:
-        return "–"
-    if low is None or high is None:
-        return _three(value)
-    return f"{_three(value)} [{_three(low)}, {_three(high)}]"
 
 
 def duration(seconds: float) -> str:
@@ -111,11 +98,8 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3g}".replace("inf", "∞")
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _console() -> Console:

@@ -46,7 +46,7 @@ class Progress:
 
     def show(self, snapshot: Snapshot) -> None:
         """Redraw the bar, or print a line if the last one is old enough or all is done."""
-        best = "–" if snapshot.best_value is None else f"{snapshot.best_value:.4g}"
+        best = "—" if snapshot.best_value is None else f"{snapshot.best_value:.4g}"
         rest = f"cells, {_time_left(snapshot)}, best loss {best}"
         if snapshot.failed:
             rest += f", {snapshot.failed} failed"

@@ -79,7 +79,7 @@ def _table(setting: Setting) -> dict[str, object]:
 
 def _show_resolutions(setting: Setting) -> None:
     from robustlr.report.grid_tables import shown_resolutions
-    from robustlr.report.numbers import listed, percent, plural, ratio
+    from robustlr.report.numbers import ABSENT, listed, percent, plural, ratio
     from robustlr.report.table import bracketed
 
     for every in shown_resolutions(setting.measures.regret):
@@ -102,7 +102,7 @@ def _show_resolutions(setting: Setting) -> None:
                     row["schedule"],
                     bracketed(row, "regret_mean"),
                     bracketed(row, "regret_worst"),
-                    percent(pair["probability"]) if pair else "–",
+                    percent(pair["probability"]) if pair else ABSENT,
                 )
                 for row, pair in zip(rows, pairs, strict=True)
             ],

@@ -23,7 +23,7 @@ def test_a_table_keeps_what_looks_like_markup(
     rows = [("[bold]x[/bold]", 1.0, None), ("plain", float("inf"), True)]
     _console.show_table(["na[me]", "value", "flag"], rows)
     out = capsys.readouterr().out
-    for text in ("[bold]x[/bold]", "na[me]", "∞", "–", "yes"):
+    for text in ("[bold]x[/bold]", "na[me]", "∞", "—", "yes"):
         assert text in out
     assert max(map(len, out.splitlines())) <= 80
 
