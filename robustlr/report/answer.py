@@ -101,9 +101,9 @@ def _claim(setting: Setting, usable: list[str], within: list[str], caveats: list
             others = listed([name for name in tied if name != winner])
             verb = "tolerates" if len(tied) == 2 else "tolerate"
             headline.append(f"{others} {verb} the same grid, with a higher tuned value.")
-        headline.append(against_baseline(setting, winner, row))
+        headline.append(against_baseline(setting, row))
     sure = supported(setting, winner, row)
-    saved, bound = runs_saved(setting, winner, row)
+    saved, bound = runs_saved(setting, row)
     facts = (
         Fact("Which schedule", winner, f"{setting.quantity} {_value(tuned)} when tuned"),
         Fact(

@@ -118,7 +118,7 @@ def _document(
         remarks=remarks,
         pictures=tuple(_drawn(profiles(measures, looks), "")) if len(settings) > 1 else (),
         sections=tuple(sections),
-        making=making(results, provenance),
+        making=making(provenance),
     )
     return document, by_setting
 

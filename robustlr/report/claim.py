@@ -30,7 +30,7 @@ def tolerates(setting: Setting, winner: str, row: Row) -> str:
     )
 
 
-def against_baseline(setting: Setting, winner: str, row: Row) -> str:
+def against_baseline(setting: Setting, row: Row) -> str:
     """What the baseline needs for the same."""
     baseline = setting.report.baseline
     if baseline not in setting.schedules:
@@ -66,7 +66,7 @@ def saves(setting: Setting, winner: str, row: Row) -> tuple[str, str]:
         return "unknown", f"{baseline} supports no comparison here"
     if row["runs_saved"] is None:
         runs = int(_finest(setting)["runs"])
-        saved = runs_saved(setting, winner, row)[0] or 0.0
+        saved = runs_saved(setting, row)[0] or 0.0
         if saved <= 0:
             return "nothing", f"but {baseline} never gets within the tolerance"
         return (
@@ -94,7 +94,7 @@ def doubt(setting: Setting, winner: str) -> str:
     )
 
 
-def runs_saved(setting: Setting, winner: str, row: Row) -> tuple[float | None, bool]:
+def runs_saved(setting: Setting, row: Row) -> tuple[float | None, bool]:
     """Runs per seed fewer than the baseline needs, and whether that is only a lower bound: a
     baseline that never gets within the tolerance needs more than all of the grid."""
     baseline = setting.report.baseline

@@ -62,7 +62,7 @@ def run_provenance(paths: RunPaths, keys: Sequence[str]) -> list[dict[str, Any]]
     return [{**dict(facts), "runs": runs} for facts, runs in seen.items()]
 
 
-def making(results: Results, provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def making(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The lines of "How it was made"."""
     runs, options = provenance["runs"], provenance["options"]
     seeds = runs["seeds"]
