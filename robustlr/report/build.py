@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from robustlr import figures
+from robustlr.errors import SpecError, did_you_mean
 from robustlr.measures import Measures, measure
 from robustlr.measures.cube import Quantity
 from robustlr.measures.resampling import Interval
@@ -20,7 +21,7 @@ from robustlr.report.document import Document, Drawn, Section
 from robustlr.report.folder import MARKER, replace_folder
 from robustlr.report.making import making, report_provenance
 from robustlr.report.overall import overall
-from robustlr.report.pictures import Picture, pictures, profiles
+from robustlr.report.pictures import PICTURES, Picture, pictures, profiles
 from robustlr.report.render import html_page, markdown_page
 from robustlr.report.setting import Setting, settings_of
 from robustlr.report.table import Table, merged
@@ -48,8 +49,10 @@ def build_report(
 
     provenance_extra: more for provenance.json, such as the circumstances of the runs under
     "runs_made_with". command: what makes the report again. notes: caveats of the results' origin.
-    Raises DataError for results that cannot be measured, StorageError where out cannot be written.
+    Raises DataError for results that cannot be measured, StorageError where out cannot be written,
+    SpecError for a picture there is not.
     """
+    _require_pictures(report.pictures)
     measures = measure(results, report, on=on, resamples=resamples, interval=interval)
     provenance = report_provenance(
         results,
@@ -67,8 +70,8 @@ def build_report(
     )
     settings = settings_of(results, measures, report)
     document, by_setting = _document(
-        settings, results, measures, name=name, question=question, notes=notes,
-        remarks=report.remarks, provenance=provenance,
+        settings, results, measures, report, name=name, question=question, notes=notes,
+        provenance=provenance,
     )  # fmt: skip
     files = {
         "report.md": markdown_page(document).encode(),
@@ -86,11 +89,11 @@ def _document(
     settings: Sequence[Setting],
     results: Results,
     measures: Measures,
+    report: ReportSpec,
     *,
     name: str,
     question: str,
     notes: Sequence[str],
-    remarks: tuple[str, ...],
     provenance: Mapping[str, Any],
 ) -> tuple[Document, list[tuple[str, list[Table]]]]:
     schedules = results.runs["schedule"].unique(maintain_order=True).to_list()
@@ -106,7 +109,7 @@ def _document(
                 title=setting.name,
                 anchor=f"setting-{position}",
                 answer=given,
-                pictures=tuple(_drawn(pictures(setting, results, looks), prefix)),
+                pictures=tuple(_drawn(_wanted(pictures(setting, results, looks), report), prefix)),
                 tables=tuple(shown),
             )
         )
@@ -115,12 +118,24 @@ def _document(
         question=question,
         answer=overall(settings, answers, measures.score),
         notes=(*notes, *_incomplete(results)),
-        remarks=remarks,
+        remarks=report.remarks,
         pictures=tuple(_drawn(profiles(measures, looks), "")) if len(settings) > 1 else (),
         sections=tuple(sections),
         making=making(provenance),
     )
     return document, by_setting
+
+
+def _wanted(every: Iterable[Picture], report: ReportSpec) -> Iterable[Picture]:
+    """The pictures that the study names; there may be several of a name, told apart by a number."""
+    names = report.pictures or PICTURES
+    return (picture for picture in every if picture.key.startswith(names))
+
+
+def _require_pictures(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in PICTURES:
+            raise SpecError(f"report.pictures: no picture '{name}'; {did_you_mean(name, PICTURES)}")
 
 
 def _drawn(pictures: Iterable[Picture], prefix: str) -> Iterable[Drawn]:

@@ -24,6 +24,12 @@ from robustlr.report.training_curves import (
     with_fit,
 )
 
+PICTURES = (
+    "tolerance", "regret", "learning-rates", "seed-spread", "misspecification", "sensitivity",
+    "theory", "exponents", "horizon", "speedup", "convergence", "curvature", "warmup",
+)  # fmt: skip
+"""What `Picture.key` may begin with: the names a study may choose from in report.pictures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:

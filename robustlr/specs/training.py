@@ -69,12 +69,14 @@ class ReportSpec:
     baseline: label of the schedule the others are compared with.
     epsilon: tolerated loss, as a share of the range between chance and the best.
     target: validation loss for time to target; absent: the baseline's tuned final loss.
+    pictures: which the report shows of every setting, by name; absent: all there are.
     remarks: paragraphs that the study's author adds to the report, on what the runs showed.
     """
 
     baseline: str = "fixed"
     epsilon: float = 0.01
     target: float | None = None
+    pictures: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 
-from robustlr.errors import StorageError
+from robustlr.errors import SpecError, StorageError
 from robustlr.measures import Measures
 from robustlr.report import MADE_WITH, build_report
+from robustlr.report.pictures import PICTURES
 from robustlr.specs import ReportSpec
 from tests.report.synthetic import VALLEYS, Valley, synthetic
 
@@ -26,7 +27,8 @@ FEW = {name: VALLEYS[name] for name in ("fixed", "cosine")}
 def build(out: Path, **options: object) -> Path:
     results = options.pop("results", None) or synthetic(FEW)
     arguments = {"name": "digits", "question": "Which?", "resamples": 100, **options}
-    return build_report(results, ReportSpec(), out, **arguments)  # type: ignore[arg-type]
+    report = arguments.pop("report", ReportSpec())
+    return build_report(results, report, out, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +227,20 @@ def test_the_author_s_remarks_stand_in_both_pages_escaped(tmp_path: Path) -> Non
         assert "The bound is a worst case." in text
     assert "<p>Here 1 &lt; 2 &amp; a|b.</p>" in html
     assert "<p>Here 1 &lt; 2 &amp; a|b.</p>" in MarkdownIt().render(markdown)
+
+
+def test_only_the_pictures_that_the_study_names(tmp_path: Path) -> None:
+    report = ReportSpec(pictures=("learning-rates", "curvature"))
+    page = build_report(
+        synthetic(FEW), report, tmp_path / "report", name="x", question="", resamples=100
+    )
+    drawn = {path.stem for path in (page.parent / "figures").iterdir()}
+    assert "learning-rates" in drawn
+    assert all(name.startswith(("learning-rates", "curvature")) for name in drawn)
+    with pytest.raises(SpecError, match=r"no picture 'learning'; did you mean 'learning-rates'"):
+        build(tmp_path / "other", report=ReportSpec(pictures=("learning",)))
+
+
+def test_every_picture_has_a_name_to_be_chosen_by(folder: Path) -> None:
+    drawn = {path.stem for path in (folder / "figures").iterdir()}
+    assert all(name.startswith(PICTURES) for name in drawn)
