@@ -1,5 +1,6 @@
 """Frames as figures: one function each, without any I/O."""
 
+from robustlr.figures.batch_size import picked_against_highest, tuned_against_batch_size
 from robustlr.figures.curves import loss_curves
 from robustlr.figures.dots import sensitivities, tolerated_grids
 from robustlr.figures.grids import regret_against_resolution
@@ -24,6 +25,7 @@ __all__ = [
     "misspecification_against_theory",
     "misspecification_curves",
     "performance_profile",
+    "picked_against_highest",
     "png",
     "regret_against_resolution",
     "seed_spread",
@@ -31,6 +33,7 @@ __all__ = [
     "speedup_against_misspecification",
     "svg",
     "tolerated_grids",
+    "tuned_against_batch_size",
     "value_against_horizon",
     "value_against_learning_rate",
     "warmup_trace",
