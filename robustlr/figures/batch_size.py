@@ -69,7 +69,7 @@ def picked_against_highest(picked: pl.DataFrame, looks: Looks, *, quantity: str)
     """One row per family and schedule: the picked learning rate, and the value, against lr_max.
 
     picked: columns family, schedule, batch_size, peak_lr (lr_max), picked_lr with its lowest and
-    highest seed, fired (the share of runs whose test fired), value with its interval.
+    highest seed, never_fired (the share of runs whose test never did), value with its interval.
     """
     rows = picked.select("family", "schedule").unique(maintain_order=True).rows()
     sizes = picked["batch_size"].unique().sort().to_list()
@@ -84,7 +84,7 @@ def picked_against_highest(picked: pl.DataFrame, looks: Looks, *, quantity: str)
             part = picked.filter(family=family, schedule=name, batch_size=size)
             for axis, column in ((left, "picked_lr"), (right, "value")):
                 series(axis, part, look, x="peak_lr", y=column, bars=True)
-                _hollow(axis, part.filter(pl.col("fired") < 0.5), look, "peak_lr", column)
+                _hollow(axis, part.filter(pl.col("never_fired") > 0.5), look, "peak_lr", column)
         left.set_title(drawable(f"{family}: {name}"))
         left.set_ylabel("learning rate picked")
         right.set_ylabel(quantity)
@@ -99,8 +99,8 @@ def picked_against_highest(picked: pl.DataFrame, looks: Looks, *, quantity: str)
         (_line(_shade(look, place, len(sizes))), f"batch size {size}")
         for place, size in enumerate(sizes)
     ]
-    if (picked["fired"] < 0.5).any():
-        extra.append((_mark(look.marker), "the test fired in less than half of the runs"))
+    if (picked["never_fired"] > 0.5).any():
+        extra.append((_mark(look.marker), "the test never fired in most runs"))
     extra.append((Line2D([], [], color=MUTED, linestyle=":"), "picked = lr_max"))
     legend(figure, {}, extra=extra)
     return figure

@@ -57,16 +57,15 @@ def families(runs: pl.DataFrame) -> pl.DataFrame:
 def picked_frame(results: Results, measures: Measures) -> pl.DataFrame:
     """What every schedule that picks a learning rate picked, by lr_max (peak_lr).
 
-    picked_lr: median over seeds; _low and _high: lowest and highest seed. fired: share of the
-    runs whose test fired. value: as in PER_LR_SCHEMA, with its interval.
+    picked_lr: median over seeds; _low and _high: lowest and highest seed. never_fired: share
+    of the runs whose test never did. value: as in PER_LR_SCHEMA, with its interval.
     """
     outcomes = [json.loads(outcome or "{}") for outcome in results.runs["outcome"]]
     runs = results.runs.with_columns(
         picks=pl.Series([_MULTIPLIER in o for o in outcomes], dtype=pl.Boolean),
         multiplier=pl.Series([o.get(_MULTIPLIER) for o in outcomes], dtype=pl.Float64),
-        fired=pl.Series(
-            [o.get(_REASON) not in (None, NEVER_FIRED, NEVER_TESTED) for o in outcomes],
-            dtype=pl.Boolean,
+        never_fired=pl.Series(
+            [o.get(_REASON) in (NEVER_FIRED, NEVER_TESTED) for o in outcomes], dtype=pl.Boolean
         ),
     ).filter("picks")
     picked = pl.col("peak_lr") * pl.col("multiplier")
@@ -81,7 +80,7 @@ def picked_frame(results: Results, measures: Measures) -> pl.DataFrame:
             picked_lr_low=picked.min(),
             picked_lr_high=picked.max(),
             runs=pl.len(),
-            fired=pl.col("fired").mean(),
+            never_fired=pl.col("never_fired").mean(),
         )
         .join(values, on=["setting", "schedule", "lr_index"], how="left", maintain_order="left")
         .join(families(results.runs), on="setting", maintain_order="left")
@@ -99,7 +98,7 @@ def tuned_frame(results: Results, measures: Measures, *, baseline: str) -> pl.Da
     largest = picked.group_by(_PLACE).agg(
         pl.col("picked_lr").sort_by("peak_lr").last(),
         untuned_value=pl.col("value").sort_by("peak_lr").last(),
-        never_fired=1 - (pl.col("fired") * pl.col("runs")).sum() / pl.col("runs").sum(),
+        never_fired=(pl.col("never_fired") * pl.col("runs")).sum() / pl.col("runs").sum(),
     )
     return tuned.join(largest, on=_PLACE, how="left", maintain_order="left")
 

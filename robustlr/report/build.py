@@ -17,6 +17,7 @@ from robustlr.measures.cube import Quantity
 from robustlr.measures.resampling import Interval
 from robustlr.records import Results
 from robustlr.report.answer import answer
+from robustlr.report.batch_size import batch_size_pictures, batch_size_tables
 from robustlr.report.document import Document, Drawn, Section
 from robustlr.report.folder import MARKER, replace_folder
 from robustlr.report.making import making, report_provenance
@@ -113,13 +114,20 @@ def _document(
                 tables=tuple(shown),
             )
         )
+    over_batches = batch_size_tables(results, measures, baseline=report.baseline)
+    by_setting.append(("all settings", over_batches))
+    across = (
+        *profiles(measures, looks),
+        *batch_size_pictures(results, measures, looks, baseline=report.baseline),
+    )
     document = Document(
         name=name,
         question=question,
         answer=overall(settings, answers, measures.score),
         notes=(*notes, *_incomplete(results)),
         remarks=report.remarks,
-        pictures=tuple(_drawn(profiles(measures, looks), "")) if len(settings) > 1 else (),
+        pictures=tuple(_drawn(across, "")) if len(settings) > 1 else (),
+        tables=tuple(over_batches),
         sections=tuple(sections),
         making=making(provenance),
     )

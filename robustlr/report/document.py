@@ -39,7 +39,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """remarks: paragraphs of the study's author. making: how the report was made, by name."""
+    """remarks: paragraphs of the study's author. pictures, tables: those over several settings.
+    making: how the report was made, by name.
+    """
 
     name: str
     question: str
@@ -47,6 +49,7 @@ class Document:
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
     pictures: tuple[Drawn, ...]
+    tables: tuple[Table, ...]
     sections: tuple[Section, ...]
     making: tuple[tuple[str, str], ...]
     legend: str = LEGEND
