@@ -149,7 +149,8 @@ def batch_size_pictures(
                 "Left the learning rate picked (median over seeds, bars from the lowest to the "
                 f"highest), right the {quantity} it came to with its 95 % interval. Flat lines "
                 "mean that lr_max does not matter; on the dotted line the warmup ran on to lr_max, "
-                "which is all it can do where the best learning rate lies above."
+                "as it should where the best learning rate lies above, and where it lies below the "
+                "test missed it."
             ),
             draw=lambda traced=traced, quantity=quantity: figures.picked_against_highest(  # type: ignore[misc]
                 traced, looks, quantity=quantity
