@@ -40,10 +40,12 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
     SpecError where the cell cannot be trained as written, WorkloadError and DataError where the
     workload is not what it should be; and whatever the workload raises.
     """
+    chance = workload.chance_loss
+    if chance is not None and not math.isfinite(chance):
+        raise WorkloadError(f"workload '{cell.workload.label}': chance_loss is {chance}")
     run = _Run(cell, workload)
     status = run.to_the_end()
     summary = run.recorder.summary(run.step)
-    chance = workload.chance_loss
     record = RunRecord(
         cell=cell,
         status=status,

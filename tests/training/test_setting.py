@@ -15,7 +15,7 @@ from robustlr.training.order import mixed_seed
 from robustlr.training.setting import seed_torch
 from robustlr.workloads import Batch, build_workload
 from tests.training.cells import digits_cell, sample_cell
-from tests.workloads.samples import WithLoss
+from tests.workloads.samples import Regression, WithLoss
 
 
 def test_fp16_needs_a_gpu() -> None:
@@ -78,6 +78,13 @@ def a_float(model: nn.Module, batch: Batch) -> Tensor:
 def test_a_loss_that_cannot_be_trained_on(loss, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(WorkloadError, match=re.escape(message)):
         train(sample_cell(), WithLoss(loss))
+
+
+@pytest.mark.parametrize("chance", [float("nan"), float("inf")])
+def test_a_loss_at_chance_that_is_no_number(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
+    monkeypatch.setattr(Regression, "chance_loss", chance)
+    with pytest.raises(WorkloadError, match=f"chance_loss is {chance}"):
+        train(sample_cell(), Regression())
 
 
 def test_seeding_is_what_torch_does() -> None:
