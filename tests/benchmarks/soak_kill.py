@@ -79,7 +79,7 @@ def main(kills: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         study = root / "soak.toml"
-        study.write_text(STUDY.format(seeds=max(2, kills // 3)))
+        study.write_text(STUDY.format(seeds=max(2, kills)))
         log = root / "log"
         undisturbed, disturbed = RunPaths(root / "undisturbed"), RunPaths(root / "disturbed")
         if start(study, undisturbed.root, log).wait() != 0:
@@ -91,7 +91,7 @@ def main(kills: int, seed: int) -> int:
         run = start(study, disturbed.root, log)
         while True:
             with suppress(subprocess.TimeoutExpired):
-                run.wait(chance.uniform(0.5, 9.0))
+                run.wait(chance.uniform(0.5, 6.0))
             if run.poll() is None and sum(done.values()) < kills:
                 done[disturb(run, chance)] += 1
                 time.sleep(0.3)  # a killed command is seen as such
