@@ -13,7 +13,9 @@ from robustlr_cli._console import note
 
 if TYPE_CHECKING:
     from robustlr.measures import Measures
+    from robustlr.records import Results, RunPaths
     from robustlr.report.setting import Setting
+    from robustlr.specs import StudySpec
 
 
 class On(StrEnum):
@@ -27,6 +29,15 @@ Quantity = Annotated[On, typer.Option(help="Report the test loss or the test met
 Resamples = Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap resamples over seeds.")]
 
 
+def results_of(spec: StudySpec, paths: RunPaths) -> Results:
+    """The results that a spec asks for. Raises StudyConflictError where an edit disowns them."""
+    from robustlr.records import load_results
+    from robustlr.study import check_edits
+
+    check_edits(spec, paths)
+    return load_results(paths, spec)
+
+
 def measured(
     study: str,
     *,
@@ -37,11 +48,10 @@ def measured(
 ) -> tuple[Measures, list[Setting]]:
     """All measures of a study's results, whole and by setting; says what is missing."""
     from robustlr.measures import measure
-    from robustlr.records import load_results
     from robustlr.report.setting import settings_of
 
     spec, paths = locate(study)
-    results = load_results(paths, spec)
+    results = results_of(spec, paths)
     report = spec.report
     if epsilon is not None:
         report = dataclasses.replace(report, epsilon=epsilon)

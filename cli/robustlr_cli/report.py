@@ -10,7 +10,7 @@ import typer
 
 from robustlr_cli._arguments import Study, locate
 from robustlr_cli._console import note, say
-from robustlr_cli._measuring import On, Quantity, Resamples
+from robustlr_cli._measuring import On, Quantity, Resamples, results_of
 
 if TYPE_CHECKING:
     from robustlr.records import RunPaths
@@ -47,10 +47,9 @@ def report_on(
     resamples: int = 2000,
 ) -> Path:
     """Build the report of a study as it stands; the page's path. `study`: as the user typed it."""
-    from robustlr.records import load_results
     from robustlr.report import MADE_WITH, build_report, run_provenance
 
-    results = load_results(paths, spec)
+    results = results_of(spec, paths)
     return build_report(
         results,
         spec.report,

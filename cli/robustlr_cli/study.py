@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from robustlr_cli._arguments import RUNS, Json, Out, Study, code_folders, locate
 from robustlr_cli._console import duration, note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
+from robustlr_cli.study_file import init, schema
 
 if TYPE_CHECKING:
     from robustlr.records import RunRecord
@@ -62,8 +63,8 @@ def run(
         note("measuring and drawing the report ...")
         say(str(report_on(spec, paths, study if out is None else str(out))))
     if after.failed:
-        for record in after.failed[:_MOST_REASONS]:
-            note(f"  failed: {_cell_name(record)}: {record.reason}")
+        for reason, cells in _by_reason(after.failed)[:_MOST_REASONS]:
+            note(f"  {_counted(cells)} failed: {reason}")
         raise CellsFailedError(
             f"{len(after.failed)} of {len(after.cells)} cells failed; their logs are in "
             f"{paths.logs}, and the same command tries them again"
@@ -148,8 +149,8 @@ def status(study: Study, out: Out = None, as_json: Json = False) -> None:
         return
     show_facts(facts)
     if failures:
-        rows = [(failure["cell"], failure["reason"]) for failure in failures]
-        show_table(["failed cell", "reason"], rows)
+        rows = [(_counted(cells), reason) for reason, cells in _by_reason(current.failed)]
+        show_table(["failed", "reason"], rows)
 
 
 @app.command("list", epilog="Example: robustlr study list")
@@ -214,32 +215,8 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
     )
 
 
-@app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")
-def init(
-    name: Annotated[str, typer.Argument(help="Name of the study; the file is NAME.toml.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-) -> None:
-    """Write a commented study file to start from."""
-    from robustlr.errors import SpecError
-    from robustlr.records import write_atomic
-    from robustlr.specs import TEMPLATE
-
-    path = Path(name if name.endswith(".toml") else f"{name}.toml")
-    if path.name.startswith("."):
-        raise SpecError(f"'{name}' is no name for a study: write one such as 'mine'")
-    if path.exists() and not force:
-        raise SpecError(f"{path}: exists already; --force overwrites it")
-    write_atomic(path, TEMPLATE.replace("{name}", path.stem).encode())
-    note(f"next: robustlr study plan {path}")
-    say(str(path))
-
-
-@app.command(epilog="Example: robustlr study schema > study.schema.json")
-def schema() -> None:
-    """The JSON schema of a study file, for editors."""
-    from robustlr.specs import json_schema
-
-    show_json(json_schema())
+app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
+app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
 
 
 def _outcome(after: Plan) -> str:
@@ -252,6 +229,18 @@ def _outcome(after: Plan) -> str:
     if after.missing:
         parts.append(f"{len(after.missing)} missing")
     return ", ".join(parts)
+
+
+def _by_reason(failed: Sequence[RunRecord]) -> list[tuple[str, list[RunRecord]]]:
+    """The failed cells by the reason they gave, the most frequent first."""
+    reasons: dict[str, list[RunRecord]] = {}
+    for record in failed:
+        reasons.setdefault(record.reason, []).append(record)
+    return sorted(reasons.items(), key=lambda item: -len(item[1]))
+
+
+def _counted(cells: Sequence[RunRecord]) -> str:
+    return _cell_name(cells[0]) if len(cells) == 1 else f"{len(cells)} cells"
 
 
 def _cell_name(record: RunRecord) -> str:

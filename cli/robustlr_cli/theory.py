@@ -95,7 +95,7 @@ def theory(
         note("average: the last iterate of a schedule that does not anneal has no bound (log T).")
 
 
-@app.command("design", epilog="Example: robustlr theory design --rho 10 --toml >> my.toml")
+@app.command("design", epilog="Example: robustlr theory design --rho 10 --toml")
 def design_schedule(
     rho: Annotated[float, typer.Option(help="The best learning rate is known within this factor.")],
     as_json: Json = False,

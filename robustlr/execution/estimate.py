@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
+from robustlr.errors import RobustlrError, WorkloadError, one_line
 from robustlr.specs import Cell
 from robustlr.study import Plan
 
@@ -60,6 +61,12 @@ def _train(cell: Cell, steps: int, eval_every: int) -> tuple[float, float]:
     probe = dataclasses.replace(cell, num_steps=steps, training=training)
     workload = build_workload(cell.workload)
     started = time.perf_counter()
-    summary = train(probe, workload)[0].summary
+    try:
+        summary = train(probe, workload)[0].summary
+    except RobustlrError:
+        raise
+    except Exception as error:
+        detail = one_line(f"{type(error).__name__}: {error}")
+        raise WorkloadError(f"workload '{cell.workload.label}' raised {detail}") from error
     elapsed = time.perf_counter() - started
     return summary.wall_seconds / max(summary.steps, 1), elapsed - summary.wall_seconds

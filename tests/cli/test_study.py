@@ -51,8 +51,8 @@ def test_from_init_to_report_and_back(here: Path, capsys: pytest.CaptureFixture[
     assert set(packaged_studies()) <= set(listed)
 
     write_study(here, num_steps=30)
-    error = error_of(capsys, "study", "run", str(study))
-    assert "num_steps: [20] -> [30]" in error
+    for command in (["study", "run"], ["compare"], ["report", "build"]):
+        assert "num_steps: [20] -> [30]" in error_of(capsys, *command, str(study))
     assert main(["study", "plan", "runs/small", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["to_run"] == 0
 
@@ -74,6 +74,7 @@ def test_a_factory_that_raises_fails_its_cells_and_is_counted(
     study = write_study(here, workload='factory = "mine:make"\ndim = 3')
     error = error_of(capsys, "study", "run", str(study), code=3)
     assert "4 of 8 cells failed" in error
+    assert "  4 cells failed: RuntimeError('my own mistake')" in error
     assert "RuntimeError('my own mistake')" in error
     logs = list(Path("runs/small/logs").glob("cell-*.log"))
     assert len(logs) == 4
@@ -112,6 +113,22 @@ def test_plan_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert sorted(path.name for path in here.iterdir()) == ["small.toml"]
     assert main(["study", "plan", str(study), "--no-measure"]) == 0
     assert "estimated" not in capsys.readouterr().out
+
+
+def test_plan_tells_a_mistake_in_the_user_s_own_loss(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "own_loss.py").write_text(
+        "from robustlr.workloads.logistic import Logistic\n"
+        "class Own(Logistic):\n"
+        "    def loss(self, model, batch):\n"
+        "        raise ValueError('shape mismatch')\n"
+        "def make():\n"
+        "    return Own(dim=3, samples=60)\n"
+    )
+    study = write_study(here, workload='factory = "own_loss:make"')
+    error = error_of(capsys, "study", "plan", str(study))
+    assert error == "robustlr: workload 'make' raised ValueError: shape mismatch\n"
 
 
 def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
