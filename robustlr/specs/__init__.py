@@ -2,6 +2,7 @@
 
 from robustlr.specs.cell import Cell, WorkloadSpec
 from robustlr.specs.edits import conflicts
+from robustlr.specs.execution import ExecutionSpec
 from robustlr.specs.files import (
     TEMPLATE,
     find_study_file,
@@ -18,8 +19,9 @@ from robustlr.specs.optimizer import (
     OptimizerSpec,
     PytorchOptimizer,
 )
+from robustlr.specs.report import ReportSpec
 from robustlr.specs.study import StudySpec
-from robustlr.specs.training import ExecutionSpec, ReportSpec, TrainingSpec
+from robustlr.specs.training import TrainingSpec
 
 __all__ = [
     "SGD",

@@ -12,9 +12,11 @@ from typing import Any
 from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules import AnySchedule, to_table
 from robustlr.specs.cell import Cell, WorkloadSpec
+from robustlr.specs.execution import ExecutionSpec
 from robustlr.specs.grid import LearningRateGrid
 from robustlr.specs.optimizer import SGD, OptimizerSpec
-from robustlr.specs.training import ExecutionSpec, ReportSpec, TrainingSpec
+from robustlr.specs.report import ReportSpec
+from robustlr.specs.training import TrainingSpec
 from robustlr.validation import parse_table
 
 _AXES = ("workload", "optimizer", "schedule", "batch_size", "num_steps", "num_examples")
