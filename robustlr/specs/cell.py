@@ -99,7 +99,7 @@ class Cell:
 
         Labels do not take part, nor the order of options, nor whether a number is written 2 or 2.0.
         """
-        table = self.table()
+        table = self.table() | {"training": self.training.identity()}
         for part in ("workload", "optimizer"):
             table[part] = {k: v for k, v in table[part].items() if k != "label"}
         text = json.dumps(_plain(table), sort_keys=True, separators=(",", ":"))

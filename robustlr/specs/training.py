@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from robustlr.errors import SpecError
+
+_ALWAYS_NAMED = (
+    "eval_every", "log_every", "accumulation_steps", "precision", "clip_norm",
+    "processes_per_cell",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +45,16 @@ class TrainingSpec:
             math.isfinite(self.clip_norm) and self.clip_norm > 0
         ):
             raise SpecError(f"clip_norm must be a positive number, got {self.clip_norm}")
+
+    def identity(self) -> dict[str, Any]:
+        """The options as they take part in a cell's key.
+
+        Those that came after the first results count only where they differ from their default,
+        so that results of before keep their keys.
+        """
+        return {
+            option.name: value
+            for option in dataclasses.fields(self)
+            if (value := getattr(self, option.name)) != option.default
+            or option.name in _ALWAYS_NAMED
+        }
