@@ -14,7 +14,8 @@ from polars.testing import assert_frame_equal
 from robustlr.records import CURVE_SCHEMA, RunRecord, RunStatus
 from robustlr.schedules import parse, schedule_types
 from robustlr.specs import SGD, Adam, AdamW, Cell, FactoryOptimizer, OptimizerSpec
-from robustlr.training import loop, train
+from robustlr.training import train
+from robustlr.training.learner import Learner
 from robustlr.training.order import BatchOrder
 from robustlr.workloads import build_workload
 from tests.training.cells import REGRESSION, digits_cell, sample_cell
@@ -274,16 +275,16 @@ def test_an_update_that_is_skipped_is_paid_for_and_counts_for_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the fp16 scaler does where a gradient overflows, here to updates 3, 4 and 9."""
-    honest, attempts = loop._Run._apply, itertools.count()
+    honest, attempts = Learner.apply, itertools.count()
 
-    def overflowing(run: loop._Run, lr: float) -> bool:
+    def overflowing(learner: Learner, multiplier: float) -> float | None:
         if next(attempts) not in (3, 4, 9):
-            return honest(run, lr)
-        for weight in run.weights:
+            return honest(learner, multiplier)
+        for weight in learner.weights:
             weight.grad = None
-        return False
+        return None
 
-    monkeypatch.setattr(loop._Run, "_apply", overflowing)
+    monkeypatch.setattr(Learner, "apply", overflowing)
     cell = digits_cell("curvature_adaptive:every=2", num_steps=12, log_every=1, eval_every=3)
     record, curve = trained(cell)
     assert record.status is RunStatus.COMPLETED
@@ -296,7 +297,7 @@ def test_an_update_that_is_skipped_is_paid_for_and_counts_for_nothing_else(
 
 
 def test_a_run_that_skips_for_ever_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop._Run, "_apply", lambda run, lr: False)
+    monkeypatch.setattr(Learner, "apply", lambda learner, multiplier: None)
     record, curve = trained(sample_cell())
     assert record.status is RunStatus.DIVERGED
     assert record.summary.steps == 0

@@ -1,0 +1,112 @@
+"""The model of a run and its optimizer: a backward pass, clipping, and one update at a given lr.
+
+Accelerate places the model and wraps it for DDP and mixed precision. The bare optimizer is driven
+(a prepared one costs half an update of a small model), except under the fp16 scaler, which lives
+in Accelerate's.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from robustlr.errors import WorkloadError
+from robustlr.optimizers import build_optimizer
+from robustlr.specs import Cell
+from robustlr.workloads import Batch, Workload
+
+
+class Learner:
+    """bare_model: as the workload built it. model: the same weights, wrapped for this group.
+
+    torch's generators must be seeded with the cell's seed before.
+    """
+
+    def __init__(self, cell: Cell, workload: Workload, accelerator: Accelerator) -> None:
+        self._workload, self._accelerator, self._training = workload, accelerator, cell.training
+        self._peak_lr = cell.peak_lr
+        self.bare_model = workload.model(cell.seed).to(accelerator.device)
+        self.weights = list(self.bare_model.parameters())
+        self._values = [weight.detach() for weight in self.weights]
+        self.optimizer = build_optimizer(cell.optimizer, self.weights, self._peak_lr)
+        # a factory's groups keep their learning rates relative to one another
+        self._lr_shares = [group["lr"] / self._peak_lr for group in self.optimizer.param_groups]
+        self.model: nn.Module = accelerator.prepare_model(self.bare_model)
+        self._scaled = self._training.precision == "fp16"
+        if self._scaled:
+            self.optimizer = accelerator.prepare_optimizer(self.optimizer)
+
+    def backward(self, micro: list[Batch]) -> float:
+        """Gradient of the mean loss over the update's batch; the loss, reduced over ranks.
+
+        micro: this rank's share of every micro-batch.
+        """
+        total: Tensor | None = None
+        for position, batch in enumerate(micro):
+            with self._synchronised(position + 1 == len(micro)):
+                loss = _checked(self._workload.loss(self.model, batch))
+                share = loss / len(micro) if len(micro) > 1 else loss
+                if self._scaled:
+                    self._accelerator.backward(share)
+                else:
+                    torch.autograd.backward(share)
+            total = share.detach() if total is None else total + share.detach()
+        assert total is not None, "an update has at least one micro-batch"
+        if self._accelerator.num_processes > 1:
+            total = self._accelerator.reduce(total.double(), reduction="mean")
+        return float(total)
+
+    def _synchronised(self, synchronise: bool) -> AbstractContextManager[Any]:
+        if synchronise or self._accelerator.num_processes == 1:
+            return nullcontext()
+        return self._accelerator.no_sync(self.model)  # type: ignore[no-any-return]
+
+    def clip(self, *, measure: bool) -> float | None:
+        """Clip the gradient where the spec says so; its norm before, where it is to be shown."""
+        limit = self._training.clip_norm
+        if limit is not None:
+            norm = self._accelerator.clip_grad_norm_(self.weights, limit)
+        elif measure:
+            if self._scaled:
+                self._accelerator.unscale_gradients()
+            gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+        return float(norm) if measure else None
+
+    def apply(self, multiplier: float) -> float | None:
+        """One update at peak_lr · multiplier; the lr, or None where the fp16 scaler skipped it."""
+        lr = self._peak_lr * multiplier
+        for group, share in zip(self.optimizer.param_groups, self._lr_shares, strict=True):
+            group["lr"] = lr * share
+        self.optimizer.step()
+        for weight in self.weights:
+            weight.grad = None
+        if self._scaled and self._accelerator.optimizer_step_was_skipped:
+            return None
+        self._workload.project(self.bare_model)
+        return lr
+
+    def is_finite(self) -> bool:
+        """Whether every weight is."""
+        if self._values[0].is_cuda:  # few kernels and one wait, however many weights
+            return math.isfinite(torch.nn.utils.get_total_norm(self._values, math.inf))
+        total = 0.0
+        for value in self._values:
+            total += value.sum().item()
+        # a finite sum has finite terms; the other way round needs a closer look
+        return math.isfinite(total) or all(bool(value.isfinite().all()) for value in self._values)
+
+
+def _checked(loss: Any) -> Tensor:
+    """`loss` if it is what a workload must return. Raises WorkloadError."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        shown = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise WorkloadError(f"a workload's loss must be a scalar tensor, the mean; got {shown}")
+    if not loss.requires_grad:
+        raise WorkloadError("a workload's loss must depend on the model's weights; it has no graph")
+    return loss
