@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_the_loop() -> None:
     names: dict[str, object] = {}
     exec(compile(example("loop"), "README.md", "exec"), names)
     assert names["optimizer"].param_groups[0]["lr"] == 0.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument")  # the Trainer's default, without a GPU
+def test_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    names: dict[str, Any] = {}
+    exec(compile(example("trainer"), "README.md", "exec"), names)
+    rows = [row for row in names["trainer"].state.log_history if "train_loss" in row]
+    assert rows[0]["step"] == 40
+    assert names["trainer"].lr_scheduler.scheduler.updates == 40
 
 
 def test_every_command_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -> None:
