@@ -23,7 +23,7 @@ except ImportError as error:
     raise SpecError("ScheduleCallback needs transformers: pip install 'robustlr[hf]'") from error
 
 
-class ScheduleCallback(TrainerCallback):  # type: ignore[misc]
+class ScheduleCallback(TrainerCallback):
     """Trains with `schedule` instead of the Trainer's own scheduler.
 
     trainer: not yet trained; its `learning_rate` is the peak, its `max_steps` the horizon T.
@@ -43,7 +43,8 @@ class ScheduleCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, trainer: Trainer, schedule: ScheduleLike, *, seed: int = 0) -> None:
-        self.schedule, self._seed, self._trainer = parse(schedule), seed, trainer
+        self.schedule, self._seed = parse(schedule), seed
+        self._trainer: Any = trainer  # its annotations know no scheduler but torch's
         self.scheduler: ScheduleLR | CurvatureAdaptiveLR | None = None
         """The scheduler at work; None before training has begun."""
         request = self.schedule.curvature_request
@@ -60,9 +61,9 @@ class ScheduleCallback(TrainerCallback):  # type: ignore[misc]
         self._loss = 0.0
         self._batch: Mapping[str, Any] | None = None
         self._saved: Mapping[str, Any] | None = None
-        self._step_of_trainer = trainer.training_step
-        trainer.training_step = self._training_step
-        trainer.lr_scheduler = self
+        self._step_of_trainer: Any = trainer.training_step
+        self._trainer.training_step = self._training_step
+        self._trainer.lr_scheduler = self
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Build the scheduler, now that optimizer and horizon are known."""
