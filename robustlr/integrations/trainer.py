@@ -8,7 +8,7 @@ scheduler, and looks at what `training_step` is given and returns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ class ScheduleCallback(TrainerCallback):
 
     def __init__(self, trainer: Trainer, schedule: ScheduleLike, *, seed: int = 0) -> None:
         self.schedule, self._seed = parse(schedule), seed
-        self._trainer: Any = trainer  # its annotations know no scheduler but torch's
+        self._trainer = cast(Any, trainer)  # its annotations know no scheduler but torch's
         self.scheduler: ScheduleLR | CurvatureAdaptiveLR | None = None
         """The scheduler at work; None before training has begun."""
         request = self.schedule.curvature_request
