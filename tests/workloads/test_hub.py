@@ -1,0 +1,211 @@
+"""Data from this machine through `datasets`: every form, and every way to get it wrong."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from robustlr.errors import DataError
+from robustlr.workloads.hub import Source, load_rows
+from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100, write_imagefolder
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    return write_cifar10(tmp_path / "cifar", train=20, test=10)
+
+
+def source(folder: Path | str, **options: str) -> Source:
+    return Source(str(folder), **options)
+
+
+def test_parquet_as_datasets_ships_it(cifar: Path) -> None:
+    rows = load_rows(source(cifar), "test", ["img", "label"])
+    assert len(rows) == 10
+    assert rows.integers("label").tolist() == list(range(10))
+    names = rows.class_names("label")
+    assert names is not None
+    assert names[3] == "class_3"
+    images = rows.encoded_images("img")
+    assert len(images) == 10
+    file = next(cifar.rglob("test-*.parquet"))
+    stored = parquet.read_table(file).column("img").to_pylist()
+    assert [images[k] for k in range(10)] == [image["bytes"] for image in stored]
+
+
+def test_parquet_of_others_has_no_feature_types(tmp_path: Path, cifar: Path) -> None:
+    table = parquet.read_table(next(cifar.rglob("train-*.parquet"))).replace_schema_metadata(None)
+    (tmp_path / "plain").mkdir()
+    parquet.write_table(table, tmp_path / "plain" / "train.parquet")
+    for path in (tmp_path / "plain", tmp_path / "plain" / "train.parquet"):
+        rows = load_rows(source(path), "train", ["img", "label"])
+        assert rows.encoded_images("img")[3].startswith(b"\x89PNG")
+        assert rows.class_names("label") is None
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    folder = write_imagefolder(tmp_path / "photos")
+    rows = load_rows(source(folder), "validation", ["image", "label"])
+    assert rows.integers("label").tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    images = rows.encoded_images("image")
+    assert images[0] == (folder / "validation" / "class_0" / "0.jpg").read_bytes()
+    assert str(folder / "validation" / "class_1" / "1.jpg") in images.name(5)
+    (folder / "validation" / "class_1" / "1.jpg").unlink()
+    with pytest.raises(DataError, match=r"image 5 \(.*1.jpg\) cannot be read"):
+        images[5]
+
+
+def test_text(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("one\n\n three \n", encoding="utf-8")
+    (tmp_path / "test.txt").write_text("four\n", encoding="utf-8")
+    assert list(load_rows(source(tmp_path), "train", ["text"]).texts("text")) == [
+        "one",
+        "",
+        " three ",
+    ]
+    assert list(load_rows(source(tmp_path), "test", ["text"]).texts("text")) == ["four"]
+    alone = load_rows(source(tmp_path / "test.txt"), "train", ["text"])
+    assert list(alone.texts("text")) == ["four"]
+
+
+def test_a_subset_is_a_folder_or_a_configuration(tmp_path: Path) -> None:
+    write_cifar10(tmp_path, train=20, test=10)
+    write_cifar100(tmp_path, train=30, test=20)
+    assert len(load_rows(source(tmp_path, subset="plain_text"), "train", ["img"])) == 20
+    assert len(load_rows(source(tmp_path, subset="cifar100"), "train", ["img"])) == 30
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- config_name: small\n  data_files:\n  - split: train\n"
+        "    path: cifar100/test-*\n---\n"
+    )
+    assert len(load_rows(source(tmp_path, subset="small"), "train", ["img"])) == 20
+    with pytest.raises(DataError, match=r"\(smal\) cannot be read: .*'small'"):
+        load_rows(source(tmp_path, subset="smal"), "train", ["img"])
+
+
+def test_what_changed_on_disk_is_read_again(cifar: Path) -> None:
+    assert len(load_rows(source(cifar), "train", ["img"])) == 20
+    write_cifar10(cifar, train=30, test=10)
+    assert len(load_rows(source(cifar), "train", ["img"])) == 30
+
+
+def test_a_hub_id_is_found_in_the_cache(tmp_path: Path) -> None:
+    cache = Path(os.environ["HF_HOME"]) / "hub" / "datasets--somebody--tiny"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0123abc")
+    write_cifar10(cache / "snapshots" / "0123abc", train=20, test=10)
+    assert len(load_rows(source("somebody/tiny"), "train", ["img", "label"])) == 20
+
+
+def test_what_is_missing_says_how_to_get_it() -> None:
+    absent = Source("uoft-cs/cifar10", size="0.14 GB", terms="accept its terms first")
+    with pytest.raises(DataError) as caught:
+        load_rows(absent, "train", ["img"])
+    assert str(caught.value) == (
+        "'uoft-cs/cifar10' is no file or folder here, and as a dataset of the hub it is not on "
+        "this machine; 0.14 GB; accept its terms first; get it with `hf download uoft-cs/cifar10 "
+        f"--repo-type dataset`; it is looked for in {os.environ['HF_HOME']}/hub (HF_HOME moves "
+        "it), or name its folder as path"
+    )
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "./data/cifar", "a/b/c", ""])
+def test_a_path_that_is_none(path: str) -> None:
+    with pytest.raises(DataError, match=r"no such file or folder|no file or folder here"):
+        load_rows(Source(path), "train", ["img"])
+
+
+@pytest.mark.parametrize(
+    ("split", "column", "message"),
+    [
+        ("valid", "img", "has no split 'valid', but train, test"),
+        ("tests", "img", "has no split 'tests', but train, test"),
+        ("train", "image", "split 'train', has no column 'image', but img, label"),
+    ],
+)
+def test_splits_and_columns_are_named(cifar: Path, split: str, column: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_rows(source(cifar), split, [column])
+    assert message in str(caught.value)
+
+
+def test_columns_hold_what_is_asked_of_them(cifar: Path) -> None:
+    rows = load_rows(source(cifar), "train", ["img", "label"])
+    with pytest.raises(DataError, match=r"'train'.*: column 'img' must hold whole numbers"):
+        rows.integers("img")
+    with pytest.raises(DataError, match="column 'label' must hold text"):
+        list(rows.texts("label"))
+    with pytest.raises(DataError, match="column 'label' holds no images"):
+        rows.encoded_images("label")
+
+
+def test_rows_with_gaps(tmp_path: Path) -> None:
+    table = pa.table({"label": [1, None, 2], "text": ["a", None, "c"]})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    rows = load_rows(source(tmp_path), "train", ["label", "text"])
+    with pytest.raises(DataError, match="whole numbers, all given"):
+        rows.integers("label")
+    with pytest.raises(DataError, match="a row without text"):
+        list(rows.texts("text"))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_damaged_file_is_named(cifar: Path, keep: float) -> None:
+    file = next(cifar.rglob("test-*.parquet"))
+    data = file.read_bytes()
+    file.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(DataError) as caught:
+        load_rows(source(cifar), "train", ["img"])
+    assert str(caught.value) == f"{cifar}: {file} is damaged: fetch or make it again"
+
+
+def test_folders_and_files_that_hold_no_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read: .*doesn't contain any data files"):
+        load_rows(source(tmp_path), "train", ["img"])
+    (tmp_path / "weights.bin").write_bytes(b"0")
+    with pytest.raises(DataError, match=r"a file must be one of \.parquet, \.txt"):
+        load_rows(source(tmp_path / "weights.bin"), "train", ["img"])
+    parquet.write_table(pa.table({"img": pa.array([], pa.int64())}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=r"train\.parquet has no rows"):
+        load_rows(source(tmp_path), "train", ["img"])
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    """`datasets` shadowed by a module that cannot be imported, in a process of its own."""
+    (tmp_path / "datasets.py").write_text("raise ImportError('not here')\n")
+    code = (
+        "from robustlr.workloads.hub import *\n"
+        "try: load_rows(Source('.'), 'train', ['a'])\n"
+        "except DataError as error: print(error)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.stdout.strip().endswith('pip install "robustlr[hf]"')
+
+
+def test_an_empty_split_beside_a_full_one(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("one\n")
+    (tmp_path / "test.txt").write_text("")
+    with pytest.raises(DataError, match='"test" corresponds to no data'):
+        load_rows(source(tmp_path), "test", ["text"])
