@@ -51,7 +51,11 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
             metric=workload.metric,
         ),
         outcome=run.schedule.outcome(run.state),
-        provenance=provenance(str(run.accelerator.device)) | {"processes": str(run.ranks)},
+        provenance={
+            **provenance(str(run.accelerator.device)),
+            "processes": str(run.ranks),
+            **workload.provenance(),
+        },
     )
     return record, run.recorder.curve()
 

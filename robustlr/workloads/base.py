@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -83,8 +83,10 @@ class Workload(ABC):
     metric: ClassVar[str] = "loss"
     """Name of the headline metric, lower is better: "error", "perplexity"."""
 
-    evaluation_batch: ClassVar[int] = 1024
-    """Examples per forward pass in evaluation."""
+    @property
+    def evaluation_batch(self) -> int:
+        """Examples per forward pass in evaluation; a class may write `evaluation_batch = 64`."""
+        return 1024
 
     @property
     def chance_loss(self) -> float | None:
@@ -140,6 +142,10 @@ class Workload(ABC):
         For the Gauss-Newton estimate of the curvature.
         """
         return None
+
+    def provenance(self) -> Mapping[str, str]:
+        """What a run's record should tell of the data: its version, its hash."""
+        return {}
 
     def project(self, model: nn.Module) -> None:  # noqa: B027, a default and not a gap
         """Put the weights back into the domain after an update, where there is one."""

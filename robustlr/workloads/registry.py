@@ -22,6 +22,7 @@ BUILTIN: Mapping[str, str] = {
     "absolute_regression": "robustlr.workloads.absolute_regression:AbsoluteRegression",
     "digits_mlp": "robustlr.workloads.digits_mlp:DigitsMLP",
     "logistic": "robustlr.workloads.logistic:Logistic",
+    "text_bytes": "robustlr.workloads.text_bytes:TextBytes",
 }
 
 
