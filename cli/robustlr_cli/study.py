@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +16,19 @@ from robustlr_cli.study_file import init, schema
 
 if TYPE_CHECKING:
     from robustlr.records import RunRecord
+    from robustlr.specs import StudySpec
     from robustlr.study import Plan
 
 app = typer.Typer(help="Plan, run and watch a study.", no_args_is_help=True)
 
 _MOST_REASONS = 5
+
+CellsPerGpu = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Small models that share a GPU. [default: the study's]", show_default=False
+    ),
+]
 
 
 @app.command(epilog="Example: robustlr study run digits --workers 2")
@@ -32,6 +41,7 @@ def run(
             min=1, help="Worker processes. [default: one per GPU, or cores / threads per cell]"
         ),
     ] = None,
+    cells_per_gpu: CellsPerGpu = None,
     report: Annotated[bool, typer.Option(help="Build the report at the end.")] = True,
 ) -> None:
     """Run what is missing of a study, then build its report.
@@ -45,6 +55,7 @@ def run(
     from robustlr_cli._progress import Progress
 
     spec, paths = locate(study, out)
+    spec = _packed(spec, cells_per_gpu)
     drive = Drive(
         spec=spec,
         paths=paths,
@@ -78,6 +89,7 @@ def plan(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes to plan for.")
     ] = None,
+    cells_per_gpu: CellsPerGpu = None,
     measure: Annotated[
         bool, typer.Option(help="Time a few updates of every setting to estimate the cost.")
     ] = True,
@@ -88,6 +100,7 @@ def plan(
     from robustlr.study import plan as make_plan
 
     spec, paths = locate(study, out)
+    spec = _packed(spec, cells_per_gpu)
     current = make_plan(spec, paths)
     slots = workers or default_workers(spec)
     facts: dict[str, object] = {
@@ -217,6 +230,18 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
 
 app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
 app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
+
+
+def _packed(spec: StudySpec, cells_per_gpu: int | None) -> StudySpec:
+    """The spec with the user's own number of cells per GPU."""
+    from robustlr.execution import visible_gpus
+
+    if cells_per_gpu is None:
+        return spec
+    if not visible_gpus():
+        note("no GPU is visible here: --cells-per-gpu changes nothing")
+    execution = dataclasses.replace(spec.execution, cells_per_gpu=cells_per_gpu)
+    return dataclasses.replace(spec, execution=execution)
 
 
 def _outcome(after: Plan) -> str:

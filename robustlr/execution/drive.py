@@ -53,9 +53,10 @@ class Drive:
         """Returns when every cell has a result or FAILED.
 
         Raises StudyConflictError where another run drives the study or the spec contradicts it,
-        RobustlrError with the words of a worker that could not go on. Workers never outlive the
-        call.
+        SpecError where the workers ask for more GPUs than there are, RobustlrError with the words
+        of a worker that could not go on. Workers never outlive the call.
         """
+        slots = slot_environments(self.spec, self.workers)
         self.paths.create()
         lock = hold(self.paths.run_lock)
         if lock is None:
@@ -68,7 +69,6 @@ class Drive:
             current, queue = prepare(self.spec, self.paths)
             to_run = {cell.key: cell for cell in current.to_run}
             before = len(current.done)
-            slots = list(slot_environments(self.spec, self.workers))
 
             while True:
                 tally = queue.tally(to_run)

@@ -11,17 +11,20 @@ from robustlr.errors import SpecError
 class ExecutionSpec:
     """Where cells run; none of it changes a result.
 
-    threads_per_cell: CPU threads of a worker. max_retries: further attempts at a cell whose
-    worker died. timeout_seconds: a multi-process cell that takes longer is ended and has failed.
+    threads_per_cell: CPU threads of a worker. cells_per_gpu: small models that share a GPU, each
+    in a worker of its own. max_retries: further attempts at a cell whose worker died.
+    timeout_seconds: a multi-process cell that takes longer is ended and has failed.
     """
 
     threads_per_cell: int = 1
+    cells_per_gpu: int = 1
     max_retries: int = 2
     timeout_seconds: float = 24 * 3600.0
 
     def __post_init__(self) -> None:
-        if self.threads_per_cell < 1:
-            raise SpecError(f"threads_per_cell must be at least 1, got {self.threads_per_cell}")
+        for name in ("threads_per_cell", "cells_per_gpu"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_retries < 0:
             raise SpecError(f"max_retries must be 0 or more, got {self.max_retries}")
         if not self.timeout_seconds > 0:

@@ -98,6 +98,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"training__accumulation_steps": 0}, ("training: accumulation_steps", "got 0")),
     ({"training__processes_per_cell": -1}, ("training: processes_per_cell", "got -1")),
     ({"execution__threads_per_cell": 0}, ("execution: threads_per_cell", "got 0")),
+    ({"execution__cells_per_gpu": 0}, ("execution: cells_per_gpu", "got 0")),
     ({"execution__max_retries": -1}, ("execution: max_retries", "got -1")),
     ({"execution__timeout_seconds": 0.0}, ("execution: timeout_seconds", "got 0.0")),
     ({"report__epsilon": 1.5}, ("report: epsilon must be in (0, 1), got 1.5",)),

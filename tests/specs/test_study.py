@@ -74,7 +74,12 @@ EVERYTHING = edited(
         "clip_norm": 1,
         "processes_per_cell": 2,
     },
-    execution={"threads_per_cell": 2, "max_retries": 0, "timeout_seconds": 60},
+    execution={
+        "threads_per_cell": 2,
+        "cells_per_gpu": 2,
+        "max_retries": 0,
+        "timeout_seconds": 60,
+    },
     report={"baseline": "linear", "epsilon": 0.05, "target": 0.3},
 )
 
