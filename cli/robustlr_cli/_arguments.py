@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from robustlr_cli._console import note
 
 if TYPE_CHECKING:
     from robustlr.records import RunPaths
@@ -23,6 +26,12 @@ Study = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(help="The study's folder. [default: runs/<study>]", show_default=False),
+]
+CellsPerGpu = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Small models that share a GPU. [default: the study's]", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -49,3 +58,15 @@ def code_folders(study: str) -> list[Path]:
     """Where the user's own workloads may be: the current folder, and that of the study file."""
     file = Path(study)
     return [Path.cwd(), *([file.resolve().parent] if file.is_file() else [])]
+
+
+def packed(spec: StudySpec, cells_per_gpu: int | None) -> StudySpec:
+    """The spec with the user's own number of cells per GPU."""
+    from robustlr.execution import visible_gpus
+
+    if cells_per_gpu is None:
+        return spec
+    if not visible_gpus():
+        note("no GPU is visible here: --cells-per-gpu changes nothing")
+    execution = dataclasses.replace(spec.execution, cells_per_gpu=cells_per_gpu)
+    return dataclasses.replace(spec, execution=execution)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustlr_cli._arguments import RUNS, Json, Out, Study, code_folders, locate
-from robustlr_cli._console import duration, note, say, show_facts, show_json, show_table
+from robustlr_cli._arguments import (
+    RUNS,
+    CellsPerGpu,
+    Json,
+    Out,
+    Study,
+    code_folders,
+    locate,
+    packed,
+)
+from robustlr_cli._console import note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
 from robustlr_cli.study_file import init, schema
+from robustlr_cli.study_plan import plan
 
 if TYPE_CHECKING:
     from robustlr.records import RunRecord
-    from robustlr.specs import StudySpec
     from robustlr.study import Plan
 
 app = typer.Typer(help="Plan, run and watch a study.", no_args_is_help=True)
 
 _MOST_REASONS = 5
-
-CellsPerGpu = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Small models that share a GPU. [default: the study's]", show_default=False
-    ),
-]
 
 
 @app.command(epilog="Example: robustlr study run digits --workers 2")
@@ -55,7 +55,7 @@ def run(
     from robustlr_cli._progress import Progress
 
     spec, paths = locate(study, out)
-    spec = _packed(spec, cells_per_gpu)
+    spec = packed(spec, cells_per_gpu)
     drive = Drive(
         spec=spec,
         paths=paths,
@@ -80,53 +80,6 @@ def run(
             f"{len(after.failed)} of {len(after.cells)} cells failed; their logs are in "
             f"{paths.logs}, and the same command tries them again"
         )
-
-
-@app.command(epilog="Example: robustlr study plan digits")
-def plan(
-    study: Study,
-    out: Out = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes to plan for.")
-    ] = None,
-    cells_per_gpu: CellsPerGpu = None,
-    measure: Annotated[
-        bool, typer.Option(help="Time a few updates of every setting to estimate the cost.")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Tell the cells, the estimated cost and what is already done, before anything runs."""
-    from robustlr.execution import default_workers, estimate_seconds
-    from robustlr.study import plan as make_plan
-
-    spec, paths = locate(study, out)
-    spec = _packed(spec, cells_per_gpu)
-    current = make_plan(spec, paths)
-    slots = workers or default_workers(spec)
-    facts: dict[str, object] = {
-        "study": spec.name,
-        "folder": str(paths.root),
-        "cells": len(current.cells),
-        "done": len(current.done),
-        "failed": len(current.failed),
-        "damaged": len(current.damaged),
-        "to run": len(current.to_run),
-        "updates to make": sum(cell.num_steps for cell in current.to_run),
-        "workers": slots,
-    }
-    if measure:
-        sys.path.extend(map(str, code_folders(study)))
-        estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
-        facts["estimated seconds"] = round(estimate.seconds / slots, 1)
-        facts["kinds of cells timed"] = estimate.kinds
-    if current.outside:
-        facts["results the study no longer asks for"] = current.outside
-    if as_json:
-        show_json({name.replace(" ", "_"): value for name, value in facts.items()})
-        return
-    if measure:
-        facts["estimated time"] = duration(float(str(facts.pop("estimated seconds"))))
-    show_facts(facts)
 
 
 @app.command(epilog="Example: robustlr study status digits")
@@ -228,20 +181,9 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
     )
 
 
+app.command(epilog="Example: robustlr study plan digits")(plan)
 app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
 app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
-
-
-def _packed(spec: StudySpec, cells_per_gpu: int | None) -> StudySpec:
-    """The spec with the user's own number of cells per GPU."""
-    from robustlr.execution import visible_gpus
-
-    if cells_per_gpu is None:
-        return spec
-    if not visible_gpus():
-        note("no GPU is visible here: --cells-per-gpu changes nothing")
-    execution = dataclasses.replace(spec.execution, cells_per_gpu=cells_per_gpu)
-    return dataclasses.replace(spec, execution=execution)
 
 
 def _outcome(after: Plan) -> str:

@@ -2,6 +2,15 @@
 
 from robustlr.execution.drive import Drive, Snapshot
 from robustlr.execution.estimate import Estimate, estimate_seconds
+from robustlr.execution.flops import training_flops
 from robustlr.execution.slots import default_workers, visible_gpus
 
-__all__ = ["Drive", "Estimate", "Snapshot", "default_workers", "estimate_seconds", "visible_gpus"]
+__all__ = [
+    "Drive",
+    "Estimate",
+    "Snapshot",
+    "default_workers",
+    "estimate_seconds",
+    "training_flops",
+    "visible_gpus",
+]

@@ -106,6 +106,14 @@ class Workload(ABC):
     def examples(self, split: Split, seed: int) -> Examples:
         """The examples of a split; the same for every seed, unless the problem is a stream."""
 
+    def specimen(self, size: int) -> Batch:
+        """A batch of `size` examples whose content is of no matter: its shapes and types are.
+
+        Override it where shapes are known before the data is there: a study can then be planned
+        before anything is downloaded.
+        """
+        return self.examples("train", 0).batch(torch.arange(size))
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean loss over the batch, a scalar with a graph."""

@@ -110,9 +110,13 @@ def test_plan_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) ->
     planned = json.loads(capsys.readouterr().out)
     assert (planned["cells"], planned["to_run"], planned["updates_to_make"]) == (8, 8, 160)
     assert planned["estimated_seconds"] >= 0.0
+    seen = 8 * 160  # examples; logistic regression in 3 dimensions is 3 multiply-adds of each
+    assert planned["training_FLOPs"] == pytest.approx(3 * 2 * 3 * seen, rel=0.01)
     assert sorted(path.name for path in here.iterdir()) == ["small.toml"]
-    assert main(["study", "plan", str(study), "--no-measure"]) == 0
-    assert "estimated" not in capsys.readouterr().out
+    assert main(["study", "plan", str(study), "--no-measure", "--tflops", "0.001"]) == 0
+    shown = capsys.readouterr().out
+    assert "estimated" not in shown
+    assert "6.4e-09 GPU-hours at 0.001 TFLOP/s" in shown
 
 
 def test_plan_tells_a_mistake_in_the_user_s_own_loss(

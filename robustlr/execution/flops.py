@@ -1,0 +1,65 @@
+"""How much arithmetic a study is, without its data and without training.
+
+    FLOPs of a run = 3 · F · B · T
+
+Legend
+    F   floating-point operations of one example's forward pass, a multiply-add counted as two;
+        counted on tensors of shapes alone (torch's flop counter on the meta device)
+    B   batch size; T  number of updates
+    3   forward 1, backward 2: a gradient with respect to inputs, and one to weights
+
+Evaluation and estimates of the curvature come on top. Source of the factor 3: Kaplan et al. 2020,
+arXiv 2001.08361, section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from robustlr.errors import RobustlrError, WorkloadError, one_line
+from robustlr.specs import Cell, WorkloadSpec
+
+_EXAMPLES = 2  # one example is a special case to some layers
+
+
+def training_flops(cells: Iterable[Cell]) -> float:
+    """FLOPs of training `cells`.
+
+    Raises SpecError or WorkloadError for a workload that cannot be built, DataError for one
+    that needs its data to know the shape of an example.
+    """
+    examples: Counter[str] = Counter()
+    workloads: dict[str, WorkloadSpec] = {}
+    for cell in cells:
+        workloads[cell.workload.label] = cell.workload
+        examples[cell.workload.label] += cell.batch_size * cell.num_steps
+    return sum(3.0 * forward_flops(workloads[label]) * examples[label] for label in workloads)
+
+
+def forward_flops(spec: WorkloadSpec) -> float:
+    """F of the workload `spec`. Raises what `training_flops` raises.
+
+    >>> forward_flops(WorkloadSpec(kind="digits_mlp", options={"hidden": (32,)})) / 2
+    2368.0
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from robustlr.workloads import build_workload
+
+    workload = build_workload(spec)
+    batch = [part.to("meta") for part in workload.specimen(_EXAMPLES)]
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model = workload.model(0)
+            with FlopCounterMode(display=False) as counter:
+                workload.loss(model, batch)
+    except RobustlrError:
+        raise
+    except Exception as error:
+        detail = one_line(f"{type(error).__name__}: {error}")
+        raise WorkloadError(
+            f"workload '{spec.label}': its arithmetic cannot be counted: {detail}"
+        ) from error
+    return float(counter.get_total_flops()) / _EXAMPLES
