@@ -1,5 +1,6 @@
 """What runs leave behind, on disk and as frames."""
 
+from robustlr.files import write_atomic
 from robustlr.records.files import (
     CURVE_SCHEMA,
     empty_curve,
@@ -7,7 +8,6 @@ from robustlr.records.files import (
     read_json,
     read_record,
     read_spec,
-    write_atomic,
     write_json,
     write_result,
 )

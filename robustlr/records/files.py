@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from robustlr.errors import DataError, StorageError
+from robustlr.errors import DataError
+from robustlr.files import write_atomic
 from robustlr.records.paths import RunPaths
 from robustlr.records.record import RunRecord
 from robustlr.specs import StudySpec
@@ -42,27 +41,6 @@ CURVE_SCHEMA: dict[str, pl.DataType] = {
 """Columns of a curve, one row per logged step: `step` updates are done; `lr` is the one applied
 by the last of them, `train_loss` the mean over the updates since the previous row; validation
 and test are null where they were not evaluated. A schedule's telemetry adds Float64 columns."""
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write to a temporary file beside `path`, fsync, rename.
-
-    Raises StorageError (full disk, no permission); `path` then still holds what it held.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}; nothing already computed is "
-            "lost, mend that and run the same command again"
-        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

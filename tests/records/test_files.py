@@ -113,7 +113,7 @@ def test_a_disk_that_fills_up_while_writing(result: Path, monkeypatch: pytest.Mo
             self.file.write(data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("robustlr.records.files.open", Full, raising=False)
+    monkeypatch.setattr("robustlr.files.open", Full, raising=False)
     with pytest.raises(StorageError, match="No space left on device"):
         write_atomic(result, b"newer" * 100)
     assert result.read_bytes() == before
