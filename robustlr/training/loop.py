@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 
 import polars as pl
 
@@ -18,8 +19,9 @@ from robustlr.schedules import Feedback
 from robustlr.specs import Cell
 from robustlr.training.curvature_probe import CurvatureProbe
 from robustlr.training.evaluation import Evaluator
+from robustlr.training.feed import Feed
 from robustlr.training.learner import Learner
-from robustlr.training.order import BatchOrder, micro_batches, mixed_seed
+from robustlr.training.order import mixed_seed
 from robustlr.training.provenance import provenance
 from robustlr.training.recorder import CurveRecorder, Evaluation
 from robustlr.training.setting import load_examples, make_accelerator, seed_torch
@@ -39,7 +41,8 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
     if chance is not None and not math.isfinite(chance):
         raise WorkloadError(f"workload '{cell.workload.label}': chance_loss is {chance}")
     run = _Run(cell, workload)
-    status = run.to_the_end()
+    with closing(run.feed):
+        status = run.to_the_end()
     summary = run.recorder.summary(run.step)
     record = RunRecord(
         cell=cell,
@@ -72,7 +75,7 @@ class _Run:
         self.learner = Learner(cell, workload, self.accelerator)
         self.examples = load_examples(cell, workload, device)
         self.evaluator = Evaluator(workload, self.examples, self.accelerator)
-        self.order = BatchOrder(len(self.examples["train"]), cell.batch_size, cell.seed)
+        self.feed = Feed(self.examples["train"], cell, rank=self.rank, ranks=self.ranks)
         self.schedule = cell.schedule.lifted()
         self.state = self.schedule.init(cell.num_steps)
         self.probe = CurvatureProbe.requested_by(
@@ -109,9 +112,7 @@ class _Run:
 
     def _attempt_update(self) -> bool:
         """One update, unless the fp16 scaler skips it; False where the run has diverged."""
-        before, drawn = self.state, self.order.batch(self.drawn)
-        shares = micro_batches(drawn, self.training.accumulation_steps, self.rank, self.ranks)
-        micro = [self.examples["train"].batch(share) for share in shares]
+        before, micro = self.state, self.feed.update()
         self.drawn += 1
         loss = self.learner.backward(micro)
         if not math.isfinite(loss):

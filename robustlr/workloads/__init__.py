@@ -8,16 +8,21 @@ from robustlr.workloads.registry import (
     workload_class,
     workload_names,
 )
+from robustlr.workloads.streams import Draw, Request, StreamedExamples, stream
 
 __all__ = [
     "Batch",
     "Classification",
+    "Draw",
     "Examples",
+    "Request",
     "Split",
+    "StreamedExamples",
     "TensorExamples",
     "Workload",
     "build_workload",
     "describe_workloads",
+    "stream",
     "workload_class",
     "workload_names",
 ]

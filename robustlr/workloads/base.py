@@ -20,12 +20,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from robustlr.errors import DataError
+from robustlr.workloads.streams import Request, stream
 
 Split = Literal["train", "valid", "test"]
 Batch = Sequence[Tensor]
@@ -131,11 +133,12 @@ class Workload(ABC):
         The loop gives every rank its own indices and divides by the number of all.
         """
         loss_sum = metric_sum = 0.0
-        for start in range(0, len(indices), self.evaluation_batch):
-            part = indices[start : start + self.evaluation_batch]
-            loss, metric = self.score(model, examples.batch(part))
-            loss_sum += float(loss) * len(part)
-            metric_sum += float(metric) * len(part)
+        parts = torch.split(indices, self.evaluation_batch) if len(indices) else ()
+        with closing(stream(examples, map(Request, parts))) as batches:
+            for part, batch in zip(parts, batches, strict=True):
+                loss, metric = self.score(model, batch)
+                loss_sum += float(loss) * len(part)
+                metric_sum += float(metric) * len(part)
         return loss_sum, metric_sum
 
     def metric_value(self, mean_loss: float, mean_metric: float) -> float:

@@ -20,6 +20,8 @@ from robustlr.workloads.base import Workload
 GROUP = "robustlr.workloads"
 BUILTIN: Mapping[str, str] = {
     "absolute_regression": "robustlr.workloads.absolute_regression:AbsoluteRegression",
+    "cifar10": "robustlr.workloads.cifar10:Cifar10",
+    "cifar100": "robustlr.workloads.cifar100:Cifar100",
     "digits_mlp": "robustlr.workloads.digits_mlp:DigitsMLP",
     "logistic": "robustlr.workloads.logistic:Logistic",
     "text_bytes": "robustlr.workloads.text_bytes:TextBytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from robustlr.schedules import Fixed
 from robustlr.specs import SGD, Cell, TrainingSpec, WorkloadSpec
 from robustlr.training import train
 from robustlr.workloads import Split, Workload, build_workload, workload_names
+from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100
 
 SMALL: dict[str, dict[str, object]] = {
     "absolute_regression": {"dim": 5, "samples": 256},
@@ -22,19 +24,40 @@ SMALL: dict[str, dict[str, object]] = {
     "logistic": {"dim": 5, "samples": 200},
     "text_bytes": {
         "path": str(Path(robustlr.__file__).parent / "schedules" / "*.py"),
-        "context": 8, "layers": 1, "width": 16, "heads": 2, "evaluation_windows": 20,
+        "context": 8,
+        "layers": 1,
+        "width": 16,
+        "heads": 2,
+        "evaluation_windows": 20,
+    },
+}
+ON_DISK: dict[str, Callable[[Path], dict[str, object]]] = {
+    "cifar10": lambda folder: {
+        "path": str(write_cifar10(folder, train=150, test=40)),
+        "network": "wrn-10-1", "size": 8, "padding": 1, "valid_share": 0.3,
+    },
+    "cifar100": lambda folder: {
+        "path": str(write_cifar100(folder, train=400, test=100)),
+        "network": "wrn-10-1", "size": 4, "padding": 1, "valid_share": 0.25,
     },
 }  # fmt: skip
-SPECS = {
-    **{kind: WorkloadSpec(kind=kind, options=SMALL.get(kind, {})) for kind in workload_names()},
-    "a user's own": WorkloadSpec(factory="tests.workloads.samples:Regression"),
-}
+OWN = "a user's own"
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
-@pytest.fixture(params=SPECS)
-def workload(request: pytest.FixtureRequest) -> Workload:
-    return build_workload(SPECS[request.param])
+@pytest.fixture(scope="session", params=[*workload_names(), OWN])
+def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> WorkloadSpec:
+    kind: str = request.param
+    if kind == OWN:
+        return WorkloadSpec(factory="tests.workloads.samples:Regression")
+    if kind in ON_DISK:
+        return WorkloadSpec(kind=kind, options=ON_DISK[kind](tmp_path_factory.mktemp(kind)))
+    return WorkloadSpec(kind=kind, options=SMALL.get(kind, {}))
+
+
+@pytest.fixture
+def workload(spec: WorkloadSpec) -> Workload:
+    return build_workload(spec)
 
 
 def fresh(workload: Workload, seed: int) -> nn.Module:
@@ -108,7 +131,8 @@ def test_the_loss_is_a_scalar_with_a_gradient(workload: Workload) -> None:
 
 
 def test_the_loss_is_the_mean_over_the_batch(workload: Workload) -> None:
-    model, examples = fresh(workload, 0), workload.examples("train", 0)
+    """In evaluation mode: batch normalisation mixes the examples of a training batch."""
+    model, examples = fresh(workload, 0).eval(), workload.examples("train", 0)
     with torch.no_grad():
         together = workload.loss(model, examples.batch(torch.arange(12)))
         alone = [workload.loss(model, examples.batch(torch.tensor([k]))) for k in range(12)]
@@ -141,10 +165,11 @@ def test_evaluation_equals_one_example_at_a_time(workload: Workload) -> None:
 
 @torch.no_grad()
 def test_the_loss_at_chance_is_near_that_of_a_fresh_model(workload: Workload) -> None:
+    """In training mode: a fresh batch normalisation has no statistics to evaluate with."""
     if workload.chance_loss is None:
         return
     examples = workload.examples("valid", 0)
-    model = fresh(workload, 0).eval()
+    model = fresh(workload, 0)
     loss, _ = workload.evaluate(model, examples, torch.arange(len(examples)))
     assert loss / len(examples) == pytest.approx(workload.chance_loss, rel=0.2)
     if workload.optimum_loss is not None:
@@ -187,10 +212,9 @@ def test_projection_keeps_weights_inside_and_is_idempotent(workload: Workload) -
     assert equal(inside, weights(model))
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_it_trains(name: str) -> None:
+def test_it_trains(spec: WorkloadSpec) -> None:
     cell = Cell(
-        workload=SPECS[name],
+        workload=spec,
         optimizer=SGD(),
         schedule=Fixed(),
         batch_size=16,

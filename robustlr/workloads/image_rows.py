@@ -1,0 +1,102 @@
+"""Labelled images of one split: checked, thinned, and divided once and for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustlr.errors import DataError
+from robustlr.workloads.hub import EncodedImages, Source, load_rows
+from robustlr.workloads.image_files import decoded
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """files: of the split as it is stored. rows: which of them, int64, [N]. labels: theirs."""
+
+    files: EncodedImages
+    rows: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, chosen: Tensor) -> ImageRows:
+        return ImageRows(self.files, self.rows[chosen], self.labels[chosen])
+
+    def decode(self, frame: Callable[[Any], Tensor]) -> Tensor:
+        """Every image in memory: uint8, [N, 3, H, W]. frame: a PIL image to [3, H, W].
+
+        Raises DataError that names an image that cannot be decoded or framed.
+        """
+        out: Tensor | None = None
+        for position, row in enumerate(self.rows.tolist()):
+            try:
+                image = frame(decoded(self.files, row))
+            except ShapeError as error:
+                raise DataError(f"{self.files.name(row)} {error}") from error
+            if out is None:  # filled in place: a list of them would double the memory
+                out = torch.empty(len(self), *image.shape, dtype=torch.uint8)
+            out[position] = image
+        assert out is not None, "a split has rows"
+        return out
+
+
+class ShapeError(ValueError):
+    """An image that does not have the shape it should, said after its name."""
+
+
+def read_rows(
+    source: Source, split: str, *, image: str, label: str, classes: int, limit: int = 0
+) -> ImageRows:
+    """The split's images and labels, not decoded yet.
+
+    classes: labels are 0 … classes − 1, or 0: as many as the data names. limit: at most so many,
+    evenly spaced over the split; 0 for all.
+    Raises DataError as `load_rows` does, for a label out of range, and for one class only.
+    """
+    table = load_rows(source, split, [image, label])
+    labels = table.integers(label)
+    known = classes or len(table.class_names(label) or ())
+    outside = ((labels < 0) | ((labels >= known) if known else False)).nonzero()[0]
+    if len(outside):
+        first = int(outside[0])
+        limits = f"0 to {known - 1}" if known else "0 or more"
+        raise DataError(
+            f"{source.path}, split '{split}': label {labels[first]} of example {first} is out of "
+            f"range (column '{label}' must hold {limits}); so are {len(outside) - 1} others"
+        )
+    if len(np.unique(labels)) < 2:
+        raise DataError(
+            f"{source.path}, split '{split}': every example has the label {labels[0]}, "
+            "and with one class there is nothing to learn"
+        )
+    rows = np.arange(len(labels))
+    if limit and limit < len(labels):
+        rows = np.linspace(0, len(labels) - 1, limit).round().astype(np.int64)
+    files = table.encoded_images(image)
+    return ImageRows(files, torch.from_numpy(rows), torch.from_numpy(labels[rows]))
+
+
+def fixed_split(rows: ImageRows, share: float) -> tuple[ImageRows, ImageRows]:
+    """(the rest, the share held out): the same each time, stratified by label.
+
+    round(share·n) of every class's n examples. Raises DataError where that is none, or all.
+    """
+    labels = rows.labels.numpy()
+    shuffle = np.random.RandomState(0)  # whose numbers NumPy has promised to keep
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = shuffle.permutation((labels == label).nonzero()[0])
+        held[members[: round(share * len(members))]] = True
+    if not held.any() or held.all():
+        raise DataError(
+            f"valid_share = {share} of {len(labels)} examples leaves a split without any"
+        )
+    kept, taken = (torch.from_numpy(part.nonzero()[0]) for part in (~held, held))
+    return rows.take(kept), rows.take(taken)
