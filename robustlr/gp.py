@@ -1,27 +1,33 @@
-"""Exact one-dimensional Gaussian-process regression through one eigendecomposition.
+"""Exact one-dimensional Gaussian-process regression through one low-rank decomposition.
 
 Notation
     x, y    n inputs and targets;  y_a = μ + f(x_a) + ε_a,  ε_a ~ N(0, s²r) independent
     f       zero-mean process with covariance s²·R(x, x'),  R = exp(−(x − x')²/(2ℓ²))
     ℓ       lengthscale, given and never fitted
     r       noise variance over signal variance, the only hyperparameter searched for
-    Q, l    eigenvectors and eigenvalues of the correlation matrix of x: R = Q·diag(l)·Qᵀ
-    z, o    Qᵀy and Qᵀ1;  d = l + r, the eigenvalues of R + r·I
-    μ, s²   profiled out: Σ(oz/d)/Σ(o²/d) and mean(e²/d), where e = z − μo
+    Q, l    eigenvectors and eigenvalues of the correlation matrix of x: R = Q·diag(l)·Qᵀ, the
+            k columns alone whose l is more than rounding (about 20 at ℓ = 0.2, whatever n)
+    z, o    Qᵀy and Qᵀ1;  d = l + r, eigenvalues of R + r·I
+    ⟂       the part of a vector outside Q's columns, where every eigenvalue of R + r·I is r:
+            y⟂ = y − Qz, 1⟂ = 1 − Qo
+    ⟨a, b⟩  aᵀ(R + r·I)⁻¹b, such as ⟨1, y⟩ = Σ(oz/d) + 1⟂·y⟂/r
+    μ, s²   profiled out: ⟨1, y⟩/⟨1, 1⟩ and ⟨y − μ, y − μ⟩/n
+    e       z − μo
     A       R(grid, x)·Q;  the latent posterior on a grid has mean μ + A(e/d) and
             covariance s²·(R(grid, grid) − A·diag(1/d)·Aᵀ)
 
 With ℓ fixed, Q and l do not depend on the hyperparameters: one evaluation of the profile
-likelihood is O(n), and the decomposition can be shared by several y on the same x.
+likelihood is O(k), and the decomposition can be shared by several y on the same x.
 Multiplying y by a constant multiplies μ and s and leaves r alone.
 
 Reference: Rasmussen & Williams 2006, equations 2.25, 2.26 and 5.8; the rotation by Q is the
-one of FaST-LMM (Lippert et al. 2011).
+one of FaST-LMM (Lippert et al. 2011), its low-rank case included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +36,9 @@ FloatArray = NDArray[np.float64]
 
 LOG_RATIO_BOUNDS = (-16.0, 12.0)
 """Range of log r: from noise at one part in 10⁷ of the signal's variance to noise alone."""
-_COARSE, _FINE, _ROUNDS = 29, 17, 4
+_COARSE = np.linspace(*LOG_RATIO_BOUNDS, 29)
+_FINE = np.linspace(-1.0, 1.0, 17)
+_ROUNDS = 4
 
 
 def correlation(a: ArrayLike, b: ArrayLike, lengthscale: float) -> FloatArray:
@@ -43,9 +51,9 @@ def correlation(a: ArrayLike, b: ArrayLike, lengthscale: float) -> FloatArray:
     return np.asarray(np.exp(-0.5 * (gap / lengthscale) ** 2))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spectrum:
-    """The inputs x (n,), the lengthscale, and the decomposition l (n,), Q (n, n) of R(x, x)."""
+    """The inputs x (n,), the lengthscale, and the decomposition l (k,), Q (n, k) of R(x, x)."""
 
     x: FloatArray
     lengthscale: float
@@ -54,16 +62,17 @@ class Spectrum:
 
     @classmethod
     def of(cls, x: ArrayLike, lengthscale: float) -> Spectrum:
-        """Decompose the correlation matrix of `x`; O(n³), the only cubic step."""
+        """Decompose the correlation matrix of `x`; O(nk²)."""
         points = np.asarray(x, dtype=np.float64)
-        values, vectors = _decomposed(points, lengthscale)
-        # R is positive semi-definite; what rounding leaves below zero is zero.
-        return cls(points, lengthscale, np.maximum(values, 0.0), vectors)
+        root = _root(points, lengthscale)
+        vectors, singular, _ = np.linalg.svd(root, full_matrices=False)
+        return cls(points, lengthscale, singular**2, vectors)
 
     def objective(self, y: ArrayLike, log_ratio: ArrayLike) -> FloatArray:
-        """½(n·log s² + Σ log d) at each log r, shape of `log_ratio`: minus the profile log
-        likelihood, up to ½n(1 + log 2π)."""
-        return self._objective(*self._rotated(y), np.asarray(log_ratio, dtype=np.float64))
+        """½(n·log s² + Σ log d) at each log r, shape of `log_ratio`, the sum over all n: minus
+        the profile log likelihood, up to ½n(1 + log 2π)."""
+        metric = self._metric(np.asarray(log_ratio, dtype=np.float64))
+        return self._objective(self._rotated(y), metric)
 
     def fit(self, y: ArrayLike) -> GaussianProcess:
         """The process at the r of highest likelihood in `LOG_RATIO_BOUNDS`.
@@ -71,40 +80,101 @@ class Spectrum:
         A grid and then ever finer ones around the best point: the likelihood can have two
         optima, and the search takes the same steps whatever the scale of y.
         """
+        targets = np.asarray(y, dtype=np.float64)
         lo, hi = LOG_RATIO_BOUNDS
-        if np.ptp(y) == 0.0:  # every r explains a constant: take it for noise-free
-            return self.at(y, lo)
-        rotated, ones = self._rotated(y)
-        step = (hi - lo) / (_COARSE - 1)
-        candidates = np.linspace(lo, hi, _COARSE)
-        best = float(candidates[np.argmin(self._objective(rotated, ones, candidates))])
+        rotated = self._rotated(targets)
+        if targets.max() == targets.min():  # every r explains a constant: take it for noise-free
+            return self._at(rotated, lo)
+        best = float(_COARSE[self._objective(rotated, self._coarse).argmin()])
+        step = float(_COARSE[1] - _COARSE[0])
         for _ in range(_ROUNDS):
-            candidates = np.clip(np.linspace(best - step, best + step, _FINE), lo, hi)
-            best = float(candidates[np.argmin(self._objective(rotated, ones, candidates))])
-            step *= 2.0 / (_FINE - 1)
-        return self.at(y, best)
+            candidates = np.minimum(np.maximum(best + step * _FINE, lo), hi)
+            scores = self._objective(rotated, self._metric(candidates))
+            best = float(candidates[scores.argmin()])
+            step *= float(_FINE[1] - _FINE[0])
+        return self._at(rotated, best)
 
     def at(self, y: ArrayLike, log_ratio: float) -> GaussianProcess:
         """The process at a given log r, μ and s² profiled out."""
-        rotated, ones = self._rotated(y)
-        d = self.values + np.exp(log_ratio)
-        mean = float(np.sum(ones * rotated / d) / np.sum(ones * ones / d))
-        residual = rotated - mean * ones
-        variance = float(np.mean(residual * residual / d))
-        centred = np.asarray(y, dtype=np.float64) - mean
-        return GaussianProcess(self, log_ratio, mean, variance, residual / d, centred)
+        return self._at(self._rotated(y), log_ratio)
 
-    def _rotated(self, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        return self.vectors.T @ np.asarray(y, dtype=np.float64), self.vectors.sum(axis=0)
+    def _at(self, rotated: _Rotated, log_ratio: float) -> GaussianProcess:
+        metric = self._metric(np.float64(log_ratio))
+        _, cross, ones = metric.products(rotated.products, rotated.outside)
+        shift = float(cross / ones)
+        residual = rotated.within - shift * self._ones
+        outside = rotated.beyond - shift * self._ones_beyond
+        weights = residual * metric.inverse
+        squares = float(residual @ weights + (outside @ outside) * metric.inverse_outside)
+        mean, variance = rotated.centre + shift, squares / len(self.x)
+        return GaussianProcess(self, log_ratio, mean, variance, weights, rotated.centred - shift)
 
-    def _objective(
-        self, rotated: FloatArray, ones: FloatArray, log_ratio: FloatArray
-    ) -> FloatArray:
-        d = self.values + np.exp(log_ratio)[..., None]
-        mean = np.sum(ones * rotated / d, axis=-1) / np.sum(ones * ones / d, axis=-1)
-        residual = rotated - mean[..., None] * ones
-        log_variance = np.log(np.mean(residual * residual / d, axis=-1))
-        return np.asarray(0.5 * (len(self.x) * log_variance + np.sum(np.log(d), axis=-1)))
+    @cached_property
+    def features(self) -> FloatArray:
+        """Φ = Q·diag(√l), (n, k): R = ΦΦᵀ."""
+        return self.vectors * np.sqrt(self.values)
+
+    @cached_property
+    def _ones(self) -> FloatArray:
+        return np.asarray(self.vectors.sum(axis=0))
+
+    @cached_property
+    def _ones_beyond(self) -> FloatArray:
+        return 1.0 - self.vectors @ self._ones
+
+    @cached_property
+    def _coarse(self) -> _Metric:
+        return self._metric(_COARSE)
+
+    def _metric(self, log_ratio: FloatArray | np.float64) -> _Metric:
+        ratio = np.exp(log_ratio)
+        d = self.values + ratio[..., None]
+        outside = len(self.x) - len(self.values)
+        return _Metric(1.0 / d, 1.0 / ratio, np.log(d).sum(axis=-1) + outside * log_ratio)
+
+    def _rotated(self, y: ArrayLike) -> _Rotated:
+        targets = np.asarray(y, dtype=np.float64)
+        # Centred first: ⟨y − μ, y − μ⟩ is a difference, and most of a large μ would cancel.
+        centre = float(np.add.reduce(targets) / len(targets))
+        centred = targets - centre
+        within, ones, ones_beyond = self.vectors.T @ centred, self._ones, self._ones_beyond
+        beyond = centred - self.vectors @ within
+        products = np.array([within * within, within * ones, ones * ones])
+        outside = np.array([beyond @ beyond, beyond @ ones_beyond, ones_beyond @ ones_beyond])
+        return _Rotated(centre, centred, within, beyond, products, outside)
+
+    def _objective(self, rotated: _Rotated, metric: _Metric) -> FloatArray:
+        squares, cross, ones = metric.products(rotated.products, rotated.outside)
+        log_variance = np.log((squares - cross * cross / ones) / len(self.x))
+        return np.asarray(0.5 * (len(self.x) * log_variance + metric.log_determinant))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotated:
+    """y less its mean (`centre`): z (`within`), y⟂ (`beyond`), and what ⟨y, y⟩, ⟨1, y⟩ and
+    ⟨1, 1⟩ sum up, within Q's columns (3, k) and outside them (3,)."""
+
+    centre: float
+    centred: FloatArray
+    within: FloatArray
+    beyond: FloatArray
+    products: FloatArray
+    outside: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """(R + r·I)⁻¹ for one r or a row of them: 1/d, 1/r and the sum of all n log d."""
+
+    inverse: FloatArray
+    inverse_outside: FloatArray | np.float64
+    log_determinant: FloatArray | np.float64
+
+    def products(self, within: FloatArray, outside: FloatArray) -> FloatArray:
+        """⟨y, y⟩, ⟨1, y⟩ and ⟨1, 1⟩: shape (3,), or (3, len(r))."""
+        return np.asarray(
+            within @ self.inverse.T + np.multiply.outer(outside, self.inverse_outside)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +188,6 @@ class GaussianProcess:
     weights: FloatArray
     residual: FloatArray
 
-    @property
-    def noise_variance(self) -> float:
-        """s²r, the variance of one observation around the curve."""
-        return self.signal_variance * float(np.exp(self.log_ratio))
-
     def posterior_mean(self, grid: ArrayLike) -> FloatArray:
         """E[μ + f] at `grid` (m,), without noise."""
         return np.asarray(self.mean + self._projection(grid) @ self.weights)
@@ -131,61 +196,52 @@ class GaussianProcess:
         """Covariance (m, m) of f at `grid`, without noise."""
         projected = self._projection(grid)
         prior = correlation(grid, grid, self.spectrum.lengthscale)
-        return np.asarray(self.signal_variance * (prior - (projected / self._d) @ projected.T))
+        d = self.spectrum.values + np.exp(self.log_ratio)
+        return np.asarray(self.signal_variance * (prior - (projected / d) @ projected.T))
 
     def rise(self, votes: int = 1) -> tuple[FloatArray, FloatArray]:
         """E[μ + f(x_i)] and Var(f(x_n) − f(x_i)), both (votes, n): is the last input higher?
 
-        votes: v of them, the k-th without the observations k, k + v, k + 2v, ... at the same
+        votes: v of them, the j-th without the observations j, j + v, j + 2v, ... at the same
         r, μ and s²; a single vote leaves nothing out.
 
-        At the inputs f = s·Φw with Φ = Q·diag(√l) and w ~ N(0, I), whose columns of l = 0 do
-        nothing: with the observed rows Φ_o, Λ = Φ_oᵀΦ_o + r·I is small, E[s·w] = Λ⁻¹Φ_oᵀ(y − μ)_o
-        and Cov(w) = rΛ⁻¹. The differences of rows of Φ are formed before the squares, so that
-        no variance of two close points is lost to cancellation.
+        At the inputs f = s·Φw with w ~ N(0, I). With the observed rows Φ_o, Λ = Φ_oᵀΦ_o + r·I
+        is small, E[s·w] = Λ⁻¹Φ_oᵀ(y − μ)_o and Cov(w) = rΛ⁻¹. As ΦᵀΦ = diag(l), Λ is diag(d)
+        less the ΦᵀΦ of the rows left out; scaled by 1/√d from both sides it is well conditioned.
+        The differences of rows of Φ are formed before the squares, so that no variance of two
+        close points is lost to cancellation.
         """
-        values, ratio = self.spectrum.values, np.exp(self.log_ratio)
-        present = values > np.finfo(np.float64).eps * len(values) * values.max()
-        features = self.spectrum.vectors[:, present] * np.sqrt(values[present])
-        rank = features.shape[1]
-        gaps = features[-1] - features
-        precision = np.empty((votes, rank, rank))
-        right = np.empty((votes, rank, 1 + len(values)))
-        right[:, :, 1:] = gaps.T
-        for vote in range(votes):
-            kept = np.ones(len(values), dtype=bool)
-            kept[vote::votes] = votes == 1
-            observed = features[kept]
-            precision[vote] = observed.T @ observed + ratio * np.eye(rank)
-            right[vote, :, 0] = observed.T @ self.residual[kept]
-        solved = np.linalg.solve(precision, right)
-        mean = self.mean + solved[:, :, 0] @ features.T
-        explained = np.einsum("ip,vpi->vi", gaps, solved[:, :, 1:])
+        ratio = float(np.exp(self.log_ratio))
+        scale = 1.0 / np.sqrt(self.spectrum.values + ratio)
+        scaled = self.spectrum.features * scale
+        gaps = scaled[-1] - scaled
+        right = np.repeat((self.residual @ scaled)[None], votes, axis=0)
+        precision = np.repeat(np.eye(len(scale))[None], votes, axis=0)
+        for vote in range(votes if votes > 1 else 0):
+            left_out = scaled[vote::votes]
+            precision[vote] -= left_out.T @ left_out
+            right[vote] -= self.residual[vote::votes] @ left_out
+        inverse = np.linalg.inv(precision)
+        mean = self.mean + (inverse @ right[:, :, None])[:, :, 0] @ scaled.T
+        explained = np.einsum("vik,ik->vi", gaps @ inverse, gaps)
         return mean, self.signal_variance * ratio * np.maximum(explained, 0.0)
-
-    @property
-    def _d(self) -> FloatArray:
-        return np.asarray(self.spectrum.values + np.exp(self.log_ratio))
 
     def _projection(self, grid: ArrayLike) -> FloatArray:
         across = correlation(grid, self.spectrum.x, self.spectrum.lengthscale)
         return np.asarray(across @ self.spectrum.vectors)
 
 
-def _decomposed(x: FloatArray, lengthscale: float) -> tuple[FloatArray, FloatArray]:
-    """l and Q of R(x, x), from two problems of half the size where x mirrors itself.
-
-    For x symmetric about its centre, R commutes with the reversal J: every eigenvector is
-    even, (u, Ju)/√2, or odd, (u, −Ju)/√2, where u belongs to A + B or A − B with
-    A = R(first half, first half) and B = R(first half, second half reversed).
-    """
-    half, odd = divmod(len(x), 2)
-    if odd or not np.allclose(x + x[::-1], x[0] + x[-1], rtol=0.0, atol=1e-12 * np.ptp(x)):
-        values, vectors = np.linalg.eigh(correlation(x, x, lengthscale))
-        return values, vectors
-    within = correlation(x[:half], x[:half], lengthscale)
-    across = correlation(x[:half], x[: -half - 1 : -1], lengthscale)
-    even_values, even = np.linalg.eigh(within + across)
-    odd_values, odds = np.linalg.eigh(within - across)
-    vectors = np.block([[even, odds], [even[::-1], -odds[::-1]]]) / np.sqrt(2.0)
-    return np.concatenate([even_values, odd_values]), vectors
+def _root(x: FloatArray, lengthscale: float) -> FloatArray:
+    """L (n, k) with LLᵀ = R(x, x) up to rounding: the Cholesky decomposition with pivots, which
+    takes the input next that those before explain least, and stops when all are explained."""
+    n = len(x)
+    unexplained, columns = np.ones(n), np.empty((n, n))
+    for k in range(n):
+        pivot = int(unexplained.argmax())
+        if unexplained[pivot] <= n * np.finfo(np.float64).eps:
+            return columns[:, :k]
+        known = columns[:, :k] @ columns[pivot, :k]
+        column = correlation(x, x[pivot : pivot + 1], lengthscale)[:, 0] - known
+        columns[:, k] = column / np.sqrt(unexplained[pivot])
+        unexplained -= columns[:, k] ** 2
+    return columns

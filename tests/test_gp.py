@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from robustlr.gp import LOG_RATIO_BOUNDS, Spectrum, correlation
+from robustlr.gp import LOG_RATIO_BOUNDS, GaussianProcess, Spectrum, correlation
 
 FloatArray = NDArray[np.float64]
 LENGTHSCALE = 0.2
@@ -31,12 +31,18 @@ def noisy(x: FloatArray, noise: float = 0.2) -> FloatArray:
     return 3.0 + np.sin(5.0 * x) + noise * rng.normal(size=len(x))
 
 
+def noise_variance(process: GaussianProcess) -> float:
+    return process.signal_variance * float(np.exp(process.log_ratio))
+
+
 @pytest.mark.parametrize("x", [even(40), even(41), uneven(40)], ids=["even", "odd", "uneven"])
 def test_spectrum_rebuilds_the_correlation_matrix(x: FloatArray) -> None:
     spectrum = Spectrum.of(x, LENGTHSCALE)
     rebuilt = (spectrum.vectors * spectrum.values) @ spectrum.vectors.T
     np.testing.assert_allclose(rebuilt, correlation(x, x, LENGTHSCALE), atol=1e-13)
-    np.testing.assert_allclose(spectrum.vectors.T @ spectrum.vectors, np.eye(len(x)), atol=1e-13)
+    np.testing.assert_allclose(
+        spectrum.vectors.T @ spectrum.vectors, np.eye(len(spectrum.values)), atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("x", [even(60), even(61), uneven(50)], ids=["even", "odd", "uneven"])
@@ -44,7 +50,7 @@ def test_posterior_is_scikit_learns_at_equal_hyperparameters(x: FloatArray) -> N
     y = noisy(x)
     process = Spectrum.of(x, LENGTHSCALE).fit(y)
     kernel = ConstantKernel(process.signal_variance, "fixed") * RBF(LENGTHSCALE, "fixed")
-    theirs = GaussianProcessRegressor(kernel, alpha=process.noise_variance, optimizer=None)
+    theirs = GaussianProcessRegressor(kernel, alpha=noise_variance(process), optimizer=None)
     theirs.fit(x[:, None], y - process.mean)
     grid = np.linspace(-0.1, 1.1, 37)
     mean, covariance = theirs.predict(grid[:, None], return_cov=True)
@@ -58,10 +64,39 @@ def test_likelihood_is_scikit_learns_up_to_a_constant() -> None:
     for log_ratio in (-6.0, -2.0, 3.0):
         process = spectrum.at(y, log_ratio)
         kernel = ConstantKernel(process.signal_variance, "fixed") * RBF(LENGTHSCALE, "fixed")
-        theirs = GaussianProcessRegressor(kernel, alpha=process.noise_variance, optimizer=None)
+        theirs = GaussianProcessRegressor(kernel, alpha=noise_variance(process), optimizer=None)
         theirs.fit(x[:, None], y - process.mean)
         ours = -float(spectrum.objective(y, log_ratio)) - 25.0 * (1.0 + np.log(2.0 * np.pi))
         assert ours == pytest.approx(theirs.log_marginal_likelihood_value_, abs=1e-6)
+
+
+def dense_objective(x: FloatArray, y: FloatArray, lengthscale: float, log_ratio: float) -> float:
+    """½(n·log s² + log |R + r·I|), everything in full."""
+    covariance = correlation(x, x, lengthscale) + np.exp(log_ratio) * np.eye(len(x))
+    ones = np.linalg.solve(covariance, np.ones(len(x)))
+    residual = y - (ones @ y) / ones.sum()
+    variance = residual @ np.linalg.solve(covariance, residual) / len(x)
+    return 0.5 * float(len(x) * np.log(variance) + np.linalg.slogdet(covariance)[1])
+
+
+@pytest.mark.parametrize("lengthscale", [0.01, 0.2, 2.0])
+@pytest.mark.parametrize("x", [even(8), even(127), uneven(90)], ids=["few", "even", "uneven"])
+def test_the_columns_left_out_change_no_likelihood(x: FloatArray, lengthscale: float) -> None:
+    spectrum = Spectrum.of(x, lengthscale)
+    assert len(spectrum.values) < 30 or lengthscale == 0.01
+    for noise in (0.0, 0.01, 1.0):
+        y = noisy(x, noise)
+        for log_ratio in (-10.0, -5.0, 0.0, 5.0, 12.0):  # the dense solution itself is worse below
+            expected = dense_objective(x, y, lengthscale, log_ratio)
+            assert float(spectrum.objective(y, log_ratio)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_inputs_may_repeat() -> None:
+    x = np.repeat(even(10), 4)
+    y, spectrum = noisy(x), Spectrum.of(np.repeat(even(10), 4), LENGTHSCALE)
+    assert len(spectrum.values) <= 10
+    expected = dense_objective(x, y, LENGTHSCALE, -3.0)
+    assert float(spectrum.objective(y, -3.0)) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.05, 0.5, 5.0])
@@ -116,4 +151,4 @@ def test_a_constant_is_fitted_by_itself() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_allclose(process.posterior_mean([0.0, 0.5]), 7.0)
-    assert process.noise_variance < 1e-20
+    assert noise_variance(process) < 1e-20

@@ -16,12 +16,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules.base import Feedback, FeedbackSchedule
 from robustlr.schedules.loss_blocks import LossBlocks
-from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, judge
+from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, judge, positive
 
 _TESTS_PER_WARMUP = 50
 _EXPLOSION = 2.0  # how far above all before a block must lie, in ranges of those before
@@ -35,9 +36,10 @@ class AutoWarmupState:
     """Where a run stands.
 
     step: of the last feedback, −1 before any. blocks: the warmup's losses. tests, positives:
-    tests so far, and how many of the last ones in a row were positive. probability: of the last
-    test. switch_step, reason, reached, multiplier: once the warmup has ended, when, why (one of
-    this module's constants), the multiplier that it had reached, and m_s.
+    tests so far, and how many of the last ones in a row were positive. tested: the losses that
+    the last test saw, until the warmup has ended. probability: of the last test, switch_step,
+    reason, reached, multiplier: once the warmup has ended, when, why (one of this module's
+    constants), the multiplier that it had reached, and m_s.
     """
 
     step: int
@@ -45,11 +47,20 @@ class AutoWarmupState:
     blocks: LossBlocks = field(default_factory=LossBlocks)
     tests: int = 0
     positives: int = 0
+    tested: tuple[float, ...] = ()
     probability: float | None = None
     switch_step: int | None = None
     reason: str | None = None
     reached: float | None = None
     multiplier: float | None = None
+
+    def at(self, step: int, blocks: LossBlocks) -> AutoWarmupState:
+        """The same at another step. Every update makes one: `dataclasses.replace` costs 7 times
+        as much."""
+        return AutoWarmupState(
+            step, self.num_steps, blocks, self.tests, self.positives, self.tested,
+            self.probability, self.switch_step, self.reason, self.reached, self.multiplier,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,28 +146,31 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if step <= state.step:  # an update that was skipped, and is tried again
             return state
         if state.switch_step is not None:
-            return dataclasses.replace(state, step=step)
+            return state.at(step, state.blocks)
         if not math.isfinite(loss):
-            state = dataclasses.replace(state, step=step)
-            return self._ended(state, NON_FINITE, self._verdict(state))
+            return self._ended(state.at(step, state.blocks), NON_FINITE, self._verdict(state))
         blocks = state.blocks.add(loss)
         if _exploded(state.blocks, blocks):  # the minimum is sought without it
-            state = dataclasses.replace(state, step=step)
-            return self._ended(state, EXPLODED, self._verdict(state))
-        state = dataclasses.replace(state, step=step, blocks=blocks)
+            return self._ended(state.at(step, state.blocks), EXPLODED, self._verdict(state))
+        state = state.at(step, blocks)
         over = step >= self.warmup_steps(state.num_steps)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
-        verdict = self._verdict(state)
-        if verdict is not None:
-            positives = state.positives + 1 if verdict.passed(self.confidence) else 0
+        verdict = None
+        if len(blocks.means) >= MIN_POINTS:
+            verdict = positive(
+                blocks.means,
+                confidence=self.confidence,
+                lengthscale=self.lengthscale,
+                votes=self.votes,
+            )
             state = dataclasses.replace(
                 state,
                 tests=state.tests + 1,
-                positives=positives,
-                probability=verdict.probability,
+                positives=0 if verdict is None else state.positives + 1,
+                tested=blocks.means,
             )
-            if positives >= self.patience:
+            if state.positives >= self.patience:
                 return self._ended(state, PASSED, verdict)
         if over:
             return self._ended(state, NEVER_FIRED if state.tests else NEVER_TESTED, verdict)
@@ -173,8 +187,9 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         return state.multiplier * (1.0 + math.cos(math.pi * u)) / 2.0
 
     def telemetry(self, state: AutoWarmupState) -> Mapping[str, float]:
+        probability = self._probability(state)
         return {
-            "warmup_probability": math.nan if state.probability is None else state.probability,
+            "warmup_probability": math.nan if probability is None else probability,
             "warmup_tests": float(state.tests),
         }
 
@@ -185,12 +200,13 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
             "warmup_reached_multiplier": state.reached,
             "warmup_multiplier": state.multiplier,
             "warmup_tests": state.tests,
-            "warmup_probability": state.probability,
+            "warmup_probability": self._probability(state),
         }
 
     def load(self, values: Mapping[str, Any]) -> AutoWarmupState:
         blocks = {**values["blocks"], "means": tuple(values["blocks"]["means"])}
-        return AutoWarmupState(**{**values, "blocks": LossBlocks(**blocks)})
+        tested = tuple(values["tested"])
+        return AutoWarmupState(**{**values, "blocks": LossBlocks(**blocks), "tested": tested})
 
     def _ramp(self, step: float, num_steps: int) -> float:
         u = min(step / self.warmup_steps(num_steps), 1.0)
@@ -199,26 +215,36 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         return float(self.min_multiplier ** (1.0 - u))
 
     def _verdict(self, state: AutoWarmupState) -> Verdict | None:
+        """On all losses of the warmup so far."""
         if len(state.blocks.means) < MIN_POINTS:
             return None
-        return judge(state.blocks.means, lengthscale=self.lengthscale, votes=self.votes)
+        return _judged(state.blocks.means, self.lengthscale, self.votes)
+
+    def _probability(self, state: AutoWarmupState) -> float | None:
+        """Of the last test. A test that fails early never knows its own: it is found here."""
+        if not state.tested:
+            return state.probability
+        return _judged(state.tested, self.lengthscale, self.votes).probability
 
     def _ended(
         self, state: AutoWarmupState, reason: str, verdict: Verdict | None
     ) -> AutoWarmupState:
-        """The state after a warmup that ends at `state.step`."""
+        """The state after a warmup that ends at `state.step`. verdict: where to go back to; None
+        goes on from the multiplier reached."""
         reached = self._ramp(state.step, state.num_steps)
         if reason == NON_FINITE and verdict is None:
             means = state.blocks.means  # too few to fit: their lowest, or the start of the warmup
             lowest = (means.index(min(means)) + 0.5) * state.blocks.size if means else 0.0
             multiplier = self._ramp(lowest, state.num_steps)
-        elif verdict is not None and (reason != NEVER_FIRED or verdict.passed(self.confidence)):
+        elif verdict is not None:
             multiplier = self._ramp(verdict.minimum * state.blocks.losses, state.num_steps)
         else:
             multiplier = reached
         return dataclasses.replace(
             state,
             blocks=LossBlocks(),
+            tested=(),
+            probability=self._probability(state),
             switch_step=state.step,
             reason=reason,
             reached=reached,
@@ -230,6 +256,14 @@ def _exploded(before: LossBlocks, after: LossBlocks) -> bool:
     """Whether the block that the last loss has completed lies far above all `before` it."""
     if after.pending or len(before.means) < MIN_POINTS:
         return False
-    highest = max(before.means)
+    last, highest = after.means[-1], max(before.means)
+    if last <= highest:
+        return False
     spread = highest - min(before.means)
-    return spread > 0.0 and after.means[-1] > highest + _EXPLOSION * spread
+    return spread > 0.0 and last > highest + _EXPLOSION * spread
+
+
+@lru_cache(maxsize=8)
+def _judged(losses: tuple[float, ...], lengthscale: float, votes: int) -> Verdict:
+    """`judge`, once for the many updates between two tests that ask for the same."""
+    return judge(losses, lengthscale=lengthscale, votes=votes)
