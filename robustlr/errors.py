@@ -37,6 +37,10 @@ class StorageError(RobustlrError):
     """A folder, a disk or a study storage that cannot be read or written."""
 
 
+class ClusterError(RobustlrError):
+    """A scheduler that is not there, or refuses what it is asked."""
+
+
 class StudyConflictError(RobustlrError):
     """A study on disk that contradicts what it is asked to do now."""
 

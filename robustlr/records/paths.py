@@ -60,6 +60,16 @@ class RunPaths:
     def worker_lock(self, worker: str) -> Path:
         return self.locks / f"worker-{worker}.lock"
 
+    @property
+    def cluster(self) -> Path:
+        """What a cluster's scheduler was given, and the logs of its jobs."""
+        return self.root / "cluster"
+
+    @property
+    def jobs(self) -> Path:
+        """Ids of the jobs that were submitted for the study."""
+        return self.cluster / "jobs.json"
+
     def create(self) -> None:
         """Make the folders. Raises StorageError where that is not allowed or possible."""
         for folder in (self.root, self.cells, self.logs, self.locks):

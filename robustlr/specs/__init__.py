@@ -20,6 +20,7 @@ from robustlr.specs.optimizer import (
     PytorchOptimizer,
 )
 from robustlr.specs.report import ReportSpec
+from robustlr.specs.slurm import SlurmSpec
 from robustlr.specs.study import StudySpec
 from robustlr.specs.training import TrainingSpec
 
@@ -35,6 +36,7 @@ __all__ = [
     "OptimizerSpec",
     "PytorchOptimizer",
     "ReportSpec",
+    "SlurmSpec",
     "StudySpec",
     "TrainingSpec",
     "WorkloadSpec",

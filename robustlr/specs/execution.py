@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from robustlr.errors import SpecError
+from robustlr.specs.slurm import SlurmSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +15,14 @@ class ExecutionSpec:
     threads_per_cell: CPU threads of a worker. cells_per_gpu: small models that share a GPU, each
     in a worker of its own. max_retries: further attempts at a cell whose worker died.
     timeout_seconds: a multi-process cell that takes longer is ended and has failed.
+    slurm: what to ask of a cluster.
     """
 
     threads_per_cell: int = 1
     cells_per_gpu: int = 1
     max_retries: int = 2
     timeout_seconds: float = 24 * 3600.0
+    slurm: SlurmSpec = field(default_factory=SlurmSpec)
 
     def __post_init__(self) -> None:
         for name in ("threads_per_cell", "cells_per_gpu"):

@@ -83,6 +83,12 @@ class StudySpec:
                 f"report.baseline '{self.report.baseline}' is not one of the schedules; "
                 + did_you_mean(self.report.baseline, self.schedule_labels)
             )
+        gpus, share = self.execution.slurm.gpus_per_worker, self.training.processes_per_cell
+        if gpus not in (0, share):
+            raise SpecError(
+                f"execution.slurm.gpus_per_worker must be 0 or what a cell uses, {share} "
+                f"(training.processes_per_cell), got {gpus}"
+            )
         group = self.training.processes_per_cell * self.training.accumulation_steps
         for size in self.batch_size:
             if size % group:

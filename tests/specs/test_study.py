@@ -79,6 +79,16 @@ EVERYTHING = edited(
         "cells_per_gpu": 2,
         "max_retries": 0,
         "timeout_seconds": 60,
+        "slurm": {
+            "workers": 4,
+            "partition": "gpu",
+            "time": "2:00:00",
+            "gpus_per_worker": 2,
+            "cpus_per_worker": 8,
+            "grace_seconds": 60,
+            "setup": ["module load cuda"],
+            "extra": {"account": "lab", "mem": "8G", "exclusive": True, "nice": 100},
+        },
     },
     report={"baseline": "linear", "epsilon": 0.05, "target": 0.3},
 )
