@@ -1,12 +1,19 @@
-"""What every test may rely on: Hugging Face libraries keep to a folder of this test run."""
+"""What every test may rely on: Hugging Face libraries keep to a folder of this test run.
+
+And what some ask for by name: a SLURM cluster.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.slurm import cluster, why_no_cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,3 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HF_HOME"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Path]:
+    """The slurm.conf of a cluster of one node, which SLURM's commands find from here on."""
+    if why := why_no_cluster():
+        pytest.skip(why)
+    with cluster() as configuration, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(configuration))
+        yield configuration

@@ -17,9 +17,7 @@ def script(spec: StudySpec, paths: RunPaths, jobs: int, folders: Iterable[Path] 
     The storage's password is not in it: it travels in the environment, as sbatch carries it on.
     """
     options = "\n".join(f"#SBATCH {option}" for option in _options(spec, paths, jobs))
-    return "\n\n".join(
-        ["#!/bin/bash\n" + options, _environment(spec, folders), _work(spec, paths)]
-    )
+    return "\n\n".join(["#!/bin/bash\n" + options, _environment(spec, folders), _work(spec, paths)])
 
 
 def cells_per_job(spec: StudySpec) -> int:
@@ -70,7 +68,7 @@ _WORK = """\
 workers=()
 stop() {{ kill -TERM "${{workers[@]}}" 2> /dev/null; }}
 trap 'again=yes; stop' USR1  # the time limit is near
-trap stop TERM               # the job is preempted, in which case SLURM queues it again, or cancelled
+trap stop TERM               # preempted, and SLURM itself queues it again; or cancelled
 
 wait=--no-wait               # a cell of the job's former life may be missed only after a while
 [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] && wait=--wait

@@ -319,7 +319,8 @@ def test_anything_is_a_study_or_one_clear_line(table: dict[str, Any]) -> None:
     line = line_or_none(lambda: StudySpec.from_table(table, where="mine.toml"))
     if line is None:
         spec = StudySpec.from_table(table)
-        assert StudySpec.from_table(spec.table()) == spec
+        again = StudySpec.from_table(spec.table())
+        assert repr(again) == repr(spec)  # nan, an option of a workload, equals nothing
         assert next(spec.cells()).peak_lr > 0
     else:
         assert "\n" not in line
