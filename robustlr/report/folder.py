@@ -1,20 +1,26 @@
 """A folder that is either the whole old report or the whole new one.
 
 Two renames make the change: a process killed between them leaves neither under the name, and the
-old one beside it.
+old one beside it. What killed processes left beside it goes with the next report.
 """
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from robustlr.errors import StorageError
 
 MARKER = "provenance.json"
+_ABANDONED_SECONDS = 3600.0  # longer than another machine's report in the making
 
 
 def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
@@ -33,7 +39,10 @@ def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            with open(path, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
         if out.exists():
             _discard(former)
             out.rename(former)
@@ -45,8 +54,22 @@ def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
         with suppress(OSError):
             _discard(beside)
         raise StorageError(f"{out}: cannot be written: {error.strerror}") from error
-    with suppress(OSError):
-        _discard(former)
+    for leftover in (former, *_abandoned(out)):
+        with suppress(OSError):
+            _discard(leftover)
+
+
+def _abandoned(out: Path) -> list[Path]:
+    """Old folders of killed processes beside `out`, made or moved there for a report."""
+    found = []
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        process = re.search(r"\.(\d+)\.(new|old)$", path.name)
+        if process is None or psutil.pid_exists(int(process[1])):
+            continue
+        with suppress(OSError):
+            if time.time() - path.stat().st_ctime > _ABANDONED_SECONDS:
+                found.append(path)
+    return found
 
 
 def _is_report(folder: Path) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,27 +33,44 @@ def test_the_new_one_replaces_all_of_the_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "at"),
-    [("write_bytes", 0), ("write_bytes", 2), ("rename", 0), ("rename", 1)],
+    ("where", "operation", "at"),
+    [(os, "fsync", 0), (os, "fsync", 2), (Path, "rename", 0), (Path, "rename", 1)],
 )
 def test_a_failure_at_any_operation_keeps_the_old(
-    operation: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: Any, operation: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "report"
     replace_folder(out, OLD)
-    original = getattr(Path, operation)
+    original = getattr(where, operation)
     calls = iter(range(100))
 
-    def failing(self: Path, *arguments: object) -> object:
+    def failing(*arguments: object) -> object:
         if next(calls) == at:
             raise OSError(28, "No space left on device")
-        return original(self, *arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(Path, operation, failing)
+    monkeypatch.setattr(where, operation, failing)
     with pytest.raises(StorageError, match="No space left on device"):
         replace_folder(out, NEW)
     assert content(out) == OLD
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_killed_processes_left_is_removed_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    gone, out = process.pid, tmp_path / "report"
+    mine = {".report.mine.new", f".report.{os.getppid()}.new", f".other.{gone}.new"}
+    killed = {f".report.{gone}.new", f".report.{gone}.old"}
+    for name in mine | killed:
+        (tmp_path / name / "figures").mkdir(parents=True)
+    replace_folder(out, NEW)
+    assert {path.name for path in tmp_path.iterdir()} >= killed  # another machine's, perhaps
+    monkeypatch.setattr("robustlr.report.folder._ABANDONED_SECONDS", -1.0)
+    replace_folder(out, NEW)
+    assert {path.name for path in tmp_path.iterdir()} == {"report", *mine}
 
 
 def test_an_empty_folder_may_be_used_and_others_may_not(tmp_path: Path) -> None:
