@@ -1,4 +1,4 @@
-"""What every test may rely on: Hugging Face libraries keep to a folder of this test run.
+"""What every test may rely on: caches are in a folder of this test run.
 
 And what some ask for by name: a SLURM cluster.
 """
@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="robustlr-tests-")
     os.environ["HF_HOME"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["ROBUSTLR_CACHE"] = os.path.join(folder, "robustlr")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

@@ -56,9 +56,16 @@ class Windows:
 
 
 class LanguageModel(Workload):
-    """batch = (windows,); the model maps tokens [B, C] to logits [B, C, vocabulary]."""
+    """batch = (windows,); the model maps tokens [B, C] to logits [B, C, vocabulary].
 
+    context: C, an option of every language model.
+    """
+
+    context: int
     metric: ClassVar[str] = "perplexity"
+
+    def specimen(self, size: int) -> Batch:
+        return (torch.zeros(size, self.context + 1, dtype=torch.int64),)
 
     def logits(self, model: nn.Module, tokens: Tensor) -> Tensor:
         """The model's logits, for models that return them wrapped in something else."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -18,13 +18,17 @@ from robustlr.validation import parse_table
 from robustlr.workloads.base import Workload
 
 GROUP = "robustlr.workloads"
+REQUIRED = "(required)"
+"""What a description gives for an option without a default."""
 BUILTIN: Mapping[str, str] = {
     "absolute_regression": "robustlr.workloads.absolute_regression:AbsoluteRegression",
     "cifar10": "robustlr.workloads.cifar10:Cifar10",
     "cifar100": "robustlr.workloads.cifar100:Cifar100",
     "digits_mlp": "robustlr.workloads.digits_mlp:DigitsMLP",
+    "hf_causal_lm": "robustlr.workloads.hf_causal_lm:HFCausalLM",
     "logistic": "robustlr.workloads.logistic:Logistic",
     "text_bytes": "robustlr.workloads.text_bytes:TextBytes",
+    "wikitext103": "robustlr.workloads.wikitext103:WikiText103",
 }
 
 
@@ -95,9 +99,18 @@ def _summary(maker: Any) -> str:
 
 
 def _default_options(maker: Any) -> dict[str, Any]:
+    made = {
+        item.name: item.default_factory()
+        for item in (fields(maker) if is_dataclass(maker) else ())
+        if item.default_factory is not MISSING
+    }
     parameters = inspect.signature(maker).parameters.values()
     return {
-        parameter.name: None if parameter.default is parameter.empty else parameter.default
+        parameter.name: made.get(parameter.name, _default(parameter.default))
         for parameter in parameters
         if parameter.name != "kind" and parameter.kind is not parameter.VAR_KEYWORD
     }
+
+
+def _default(value: Any) -> Any:
+    return REQUIRED if value is inspect.Parameter.empty else value

@@ -17,6 +17,7 @@ from robustlr.specs import SGD, Cell, TrainingSpec, WorkloadSpec
 from robustlr.training import train
 from robustlr.workloads import Split, Workload, build_workload, workload_names
 from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100
+from tests.workloads.texts_on_disk import write_wikitext
 
 SMALL: dict[str, dict[str, object]] = {
     "absolute_regression": {"dim": 5, "samples": 256},
@@ -35,6 +36,17 @@ ON_DISK: dict[str, Callable[[Path], dict[str, object]]] = {
     "cifar10": lambda folder: {
         "path": str(write_cifar10(folder, train=150, test=40)),
         "network": "wrn-10-1", "size": 8, "padding": 1, "valid_share": 0.3,
+    },
+    "hf_causal_lm": lambda folder: {
+        "path": str(write_wikitext(folder)), "subset": "wikitext-103-raw-v1", "context": 8,
+        "architecture": "llama", "overrides": {
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "vocab_size": 270,
+            "num_attention_heads": 2, "num_key_value_heads": 2,
+        },
+    },
+    "wikitext103": lambda folder: {
+        "path": str(write_wikitext(folder)), "vocabulary_size": 270, "evaluation_windows": 30,
+        "n_layer": 1, "n_embd": 16, "n_head": 2, "context": 8, "dropout": 0.0,
     },
     "cifar100": lambda folder: {
         "path": str(write_cifar100(folder, train=400, test=100)),

@@ -22,6 +22,8 @@ VOCABULARY = 5
 class Tiny(LanguageModel):
     """Random tokens and a Transformer in double precision."""
 
+    context = 4
+
     def model(self, seed: int) -> nn.Module:
         model = CausalTransformer(vocabulary=VOCABULARY, context=4, layers=1, width=4, heads=2)
         with torch.no_grad():

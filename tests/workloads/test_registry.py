@@ -118,7 +118,14 @@ def test_descriptions_are_a_sentence_and_plain_options() -> None:
         assert row["summary"].endswith(".")
         assert "\n" not in row["summary"]
         options = {k: list(v) if isinstance(v, tuple) else v for k, v in row["options"].items()}
-        assert build_workload(WorkloadSpec(kind=row["kind"], options=options))
+        given = {k: v for k, v in options.items() if v != registry.REQUIRED}
+        if given == options:
+            assert build_workload(WorkloadSpec(kind=row["kind"], options=options))
+            continue
+        with pytest.raises(SpecError) as caught:
+            build_workload(WorkloadSpec(kind=row["kind"], options=given))
+        for name in options.keys() - given.keys():
+            assert f"{name}: is required" in str(caught.value)
 
 
 def test_a_module_beside_the_study_is_found(
