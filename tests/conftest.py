@@ -1,11 +1,12 @@
 """What every test may rely on: caches are in a folder of this test run.
 
-And what some ask for by name: a SLURM cluster.
+And what some ask for by name: a SLURM cluster, a PostgreSQL server.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import Server, running_server
 from tests.slurm import cluster, why_no_cluster
 
 
@@ -33,3 +35,16 @@ def slurm() -> Iterator[Path]:
     with cluster() as configuration, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(configuration))
         yield configuration
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; who stops it starts it again."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    """The address, password included, of an empty database of the test's own."""
+    return postgres.new_database(f"test_{secrets.token_hex(4)}")

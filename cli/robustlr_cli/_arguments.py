@@ -36,11 +36,30 @@ CellsPerGpu = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def locate(study: str, out: Path | None = None) -> tuple[StudySpec, RunPaths]:
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="The queue's database, postgresql://user@host/database. [default: $ROBUSTLR_STORAGE, "
+        "or the study's own, or a journal in its folder]",
+        show_default=False,
+    ),
+]
+
+
+def locate(
+    study: str, out: Path | None = None, storage: str | None = None
+) -> tuple[StudySpec, RunPaths]:
     """The spec and the folder behind what the user typed.
 
     Raises SpecError where there is neither a file, nor a packaged study, nor a run of that name.
     """
+    from robustlr.study import with_storage
+
+    spec, paths = _locate(study, out)
+    return with_storage(spec, storage), paths
+
+
+def _locate(study: str, out: Path | None) -> tuple[StudySpec, RunPaths]:
     from robustlr.records import RunPaths, read_spec
     from robustlr.specs import find_study_file, load_study, packaged_studies
 

@@ -12,6 +12,7 @@ from robustlr_cli._arguments import (
     CellsPerGpu,
     Json,
     Out,
+    Storage,
     Study,
     code_folders,
     locate,
@@ -21,6 +22,7 @@ from robustlr_cli._console import note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
 from robustlr_cli.study_file import init, schema
 from robustlr_cli.study_plan import plan
+from robustlr_cli.study_worker import worker
 
 if TYPE_CHECKING:
     from robustlr.records import RunRecord
@@ -42,6 +44,7 @@ def run(
         ),
     ] = None,
     cells_per_gpu: CellsPerGpu = None,
+    storage: Storage = None,
     report: Annotated[bool, typer.Option(help="Build the report at the end.")] = True,
 ) -> None:
     """Run what is missing of a study, then build its report.
@@ -54,7 +57,7 @@ def run(
     from robustlr.study import plan
     from robustlr_cli._progress import Progress
 
-    spec, paths = locate(study, out)
+    spec, paths = locate(study, out, storage)
     spec = packed(spec, cells_per_gpu)
     drive = Drive(
         spec=spec,
@@ -182,6 +185,7 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
 
 
 app.command(epilog="Example: robustlr study plan digits")(plan)
+app.command(epilog="Example: robustlr study worker digits --out /shared/digits")(worker)
 app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
 app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
 

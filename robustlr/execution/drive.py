@@ -5,8 +5,8 @@ The parent trains nothing and imports no torch: it watches, requeues what died, 
 
 from __future__ import annotations
 
+import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,8 @@ from robustlr.errors import RobustlrError, StudyConflictError
 from robustlr.execution.process import WorkerProcess
 from robustlr.execution.slots import slot_environments
 from robustlr.records import RunPaths
-from robustlr.specs import Cell, StudySpec
-from robustlr.study import CellQueue, hold, prepare, record_failure
+from robustlr.specs import StudySpec
+from robustlr.study import STORAGE_VARIABLE, CellQueue, Claim, Vigil, hold, prepare
 
 _POLL_SECONDS = 0.25
 _MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anything
@@ -46,7 +46,6 @@ class Drive:
     workers: int
     folders: tuple[Path, ...] = ()
     _workers: dict[int, WorkerProcess] = field(default_factory=dict)  # by slot
-    _deaths: Counter[str] = field(default_factory=Counter)  # by cell
     _fruitless: int = 0
 
     def run(self, on_progress: Callable[[Snapshot], None]) -> None:
@@ -66,8 +65,10 @@ class Drive:
             )
         try:
             started = time.monotonic()
-            current, queue = prepare(self.spec, self.paths)
+            names = [self._name(slot) for slot in range(self.workers)]
+            current, queue = prepare(self.spec, self.paths, workers=names)
             to_run = {cell.key: cell for cell in current.to_run}
+            vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=to_run)
             before = len(current.done)
 
             while True:
@@ -85,32 +86,40 @@ class Drive:
                 )
                 if not unfinished:
                     return
-                self._staff(slots, tally.waiting, tally.running)
+                self._staff(slots, tally.waiting, len(self._held(queue)))
                 time.sleep(_POLL_SECONDS)
-                self._bury(queue, to_run)
+                self._bury(queue, vigil)
+                vigil.look()
         finally:
             self._dismiss()
             lock.release()
 
     def _staff(self, slots: list[dict[str, str]], waiting: int, running: int) -> None:
-        """Put a worker into free slots until every cell that waits has one to take it."""
+        """Put a worker into free slots until every cell that waits has one to take it.
+
+        running: cells that workers of ours have taken.
+        """
         for slot, environment in enumerate(slots):
             idle = max(len(self._workers) - running, 0)
             if idle >= waiting:
                 return
             if slot not in self._workers:
+                storage = self.spec.execution.storage
                 self._workers[slot] = WorkerProcess.start(
-                    self.paths, str(slot), environment, self.folders
+                    self.paths,
+                    self._name(slot),
+                    {**environment, **({STORAGE_VARIABLE: storage} if storage else {})},
+                    self.folders,
                 )
 
-    def _bury(self, queue: CellQueue, to_run: dict[str, Cell]) -> None:
+    def _bury(self, queue: CellQueue, vigil: Vigil) -> None:
         """Take note of workers that ended; their cells wait again, or have failed."""
         for slot, worker in list(self._workers.items()):
             status = worker.ended()
             if status is None:
                 continue
             said = self._workers.pop(slot).last_words()
-            held = queue.running(str(slot))
+            held = [claim for claim in self._held(queue) if claim.owner == self._name(slot)]
             if status == 0 and not held:
                 self._fruitless = 0
                 continue
@@ -122,21 +131,17 @@ class Drive:
                     f"{self._fruitless} workers in a row died ({_ended(status)}) before they took "
                     f"a cell; the last one said: {said}"
                 )
-            for number, key in held.items():
-                self._retry(queue, number, to_run.get(key), f"its worker died ({_ended(status)})")
-        if not self._workers:  # a claim that was cut short before it named its worker
-            for number, key in queue.running().items():
-                self._retry(queue, number, to_run.get(key), "its worker is gone")
+            for claim in held:
+                vigil.take_back(claim, f"its worker died ({_ended(status)})")
 
-    def _retry(self, queue: CellQueue, number: int, cell: Cell | None, reason: str) -> None:
-        queue.fail(number, reason)
-        if cell is None:  # a trial of before: its cell has a result, or is no longer asked for
-            return
-        self._deaths[cell.key] += 1
-        if self._deaths[cell.key] <= self.spec.execution.max_retries:
-            queue.add([cell], self.spec)
-        elif not self.paths.cell(cell.key).exists():
-            record_failure(self.paths, cell, f"{reason}, {self._deaths[cell.key]} times")
+    def _held(self, queue: CellQueue) -> list[Claim]:
+        """What workers of ours have taken."""
+        names = {self._name(slot) for slot in range(self.workers)}
+        return [claim for claim in queue.running() if claim.owner in names]
+
+    def _name(self, slot: int) -> str:
+        """Of the worker in a slot: unique over all machines that share the storage."""
+        return f"{socket.gethostname()}-{slot}" if self.spec.execution.storage else str(slot)
 
     def _dismiss(self) -> None:
         for worker in self._workers.values():

@@ -7,6 +7,7 @@ says in its last line of output why it gave up, if it did.
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import sys
 import traceback
@@ -20,22 +21,17 @@ from robustlr.errors import RobustlrError, StorageError, WorkloadError, one_line
 from robustlr.execution.lifeline import end_with_parent, tell_parent
 from robustlr.records import RunPaths, RunRecord, read_spec
 from robustlr.specs import Cell, StudySpec, WorkloadSpec
-from robustlr.study import hold, work
-from robustlr.workloads import Workload, build_workload
+from robustlr.study import CellQueue, agree_on_code, hold, open_queue, with_storage, work
+from robustlr.workloads import Workload, build_workload, code_hash
 
 
-def main(root: str, worker: str) -> int:
+def main(root: str, name: str) -> int:
     """Exit status: 0 when no cell is left, 1 when the study cannot go on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     paths = RunPaths(Path(root))
     try:
-        lock = hold(paths.worker_lock(worker))
-        if lock is None:
-            raise StorageError(f"{paths.root}: worker {worker} is at work already")
-        spec = read_spec(paths)
-        _check(spec)
-        work(paths, worker, partial(_run_cell, spec))
+        run_worker(paths, name)
     except RobustlrError as error:
         tell_parent(str(error))
         return error.exit_code
@@ -43,17 +39,39 @@ def main(root: str, worker: str) -> int:
         with suppress(OSError):
             traceback.print_exc()
         what = one_line(f"{type(error).__name__}: {error}")
-        tell_parent(f"unexpected {what} (a bug; see {paths.worker_log(worker)})")
+        tell_parent(f"unexpected {what} (a bug; see {paths.worker_log(name)})")
         return 1
     return 0
+
+
+def run_worker(
+    paths: RunPaths, name: str, *, storage: str | None = None, wait: bool = False
+) -> int:
+    """Take cells of the study in `paths` until none is left; how many got their result here.
+
+    storage: the queue's address, where the folder or the environment does not tell it whole.
+    wait: stay while others are at work, in case one of them vanishes. Raises RobustlrError where
+    the study cannot go on.
+    """
+    lock = hold(paths.worker_lock(name))
+    if lock is None:
+        raise StorageError(f"{paths.root}: worker {name} is at work already")
+    try:
+        spec = with_storage(read_spec(paths), storage)
+        _check(spec, open_queue(spec, paths, patient=True))
+        life = f"{name}#{secrets.token_hex(3)}" if spec.execution.storage else name
+        return work(paths, life, partial(_run_cell, spec), storage=storage, wait=wait)
+    finally:
+        lock.release()
 
 
 _workloads: dict[str, Workload] = {}
 
 
-def _check(spec: StudySpec) -> None:
+def _check(spec: StudySpec, queue: CellQueue) -> None:
     """Refuse, before any cell runs, what the user wrote wrong; SpecError says where.
 
+    StudyConflictError where the other workers of the study have other code.
     A factory that raises is another matter: its cells fail, one by one, and the others go on.
     """
     import torch
@@ -63,7 +81,7 @@ def _check(spec: StudySpec) -> None:
     torch.set_num_threads(spec.execution.threads_per_cell)
     for choice in spec.workload:
         with suppress(WorkloadError):
-            _workload(choice)
+            agree_on_code(queue, choice.label, code_hash(_workload(choice)))
     for optimizer in spec.optimizer:
         with suppress(WorkloadError):
             build_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -21,6 +21,11 @@ class RunPaths:
         return self.root / "spec.json"
 
     @property
+    def token(self) -> Path:
+        """Tells this folder from any other: see `robustlr.study.sharing`."""
+        return self.root / "folder.id"
+
+    @property
     def journal(self) -> Path:
         """Optuna's JournalStorage: the queue of cells."""
         return self.root / "journal.log"

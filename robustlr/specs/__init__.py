@@ -1,5 +1,6 @@
 """Studies as data: TOML in, frozen dataclasses out."""
 
+from robustlr.specs.address import libpq_url, without_password
 from robustlr.specs.cell import Cell, WorkloadSpec
 from robustlr.specs.edits import conflicts
 from robustlr.specs.execution import ExecutionSpec
@@ -44,6 +45,8 @@ __all__ = [
     "find_study_file",
     "json_schema",
     "learning_rate",
+    "libpq_url",
     "load_study",
     "packaged_studies",
+    "without_password",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from robustlr.errors import SpecError
+from robustlr.specs.address import check_storage, without_password
 from robustlr.specs.slurm import SlurmSpec
 
 
@@ -15,13 +16,17 @@ class ExecutionSpec:
     threads_per_cell: CPU threads of a worker. cells_per_gpu: small models that share a GPU, each
     in a worker of its own. max_retries: further attempts at a cell whose worker died.
     timeout_seconds: a multi-process cell that takes longer is ended and has failed.
-    slurm: what to ask of a cluster.
+    storage: the queue, "postgresql://user@host/database"; none: a journal file in the study's
+    folder, for one machine. heartbeat_seconds: how often a worker says that it lives; after six
+    heartbeats without a word its cell is another's. slurm: what to ask of a cluster.
     """
 
     threads_per_cell: int = 1
     cells_per_gpu: int = 1
     max_retries: int = 2
     timeout_seconds: float = 24 * 3600.0
+    storage: str = field(default="", repr=False)  # may hold a password
+    heartbeat_seconds: float = 10.0
     slurm: SlurmSpec = field(default_factory=SlurmSpec)
 
     def __post_init__(self) -> None:
@@ -30,5 +35,11 @@ class ExecutionSpec:
                 raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_retries < 0:
             raise SpecError(f"max_retries must be 0 or more, got {self.max_retries}")
-        if not self.timeout_seconds > 0:
-            raise SpecError(f"timeout_seconds must be positive, got {self.timeout_seconds}")
+        for name in ("timeout_seconds", "heartbeat_seconds"):
+            if not getattr(self, name) > 0:
+                raise SpecError(f"{name} must be positive, got {getattr(self, name)}")
+        check_storage(self.storage)
+
+    def public_storage(self) -> str:
+        """The storage as it may be written down."""
+        return without_password(self.storage)

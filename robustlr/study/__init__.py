@@ -1,21 +1,34 @@
 """A StudySpec as an Optuna study of cells."""
 
+from robustlr.study.failure import record_failure
+from robustlr.study.joining import join
 from robustlr.study.locks import hold, is_held
-from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare, requeue
-from robustlr.study.queue import CellQueue
-from robustlr.study.work import RunCell, record_failure, work
+from robustlr.study.opening import STORAGE_VARIABLE, open_queue, with_storage
+from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare
+from robustlr.study.queue import CellQueue, Claim, Sign, Tally
+from robustlr.study.sharing import agree_on_code
+from robustlr.study.vigil import Vigil
+from robustlr.study.work import RunCell, work
 
 __all__ = [
+    "STORAGE_VARIABLE",
     "CellQueue",
+    "Claim",
     "Plan",
     "RunCell",
+    "Sign",
+    "Tally",
+    "Vigil",
+    "agree_on_code",
     "check_edits",
     "hold",
     "is_held",
+    "join",
     "living_workers",
+    "open_queue",
     "plan",
     "prepare",
     "record_failure",
-    "requeue",
+    "with_storage",
     "work",
 ]

@@ -27,9 +27,10 @@ class Journal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        # not journal.log.lock, which Optuna's own writers (its dashboard) take for theirs
+        self._lock = FileLock(path.with_suffix(".lock"))
         self._pending: list[Log] | None = None
-        self._written = 0  # logs in the file, known while `one_write` holds the lock
+        self._written = 0  # logs in the file, known exactly while `one_write` holds the lock
         try:
             self._reader = JournalFileBackend(str(path))
         except OSError as error:
@@ -63,7 +64,7 @@ class Journal(BaseJournalBackend):
     def one_write(self) -> Iterator[None]:
         """Gather every operation inside into a single write; others wait."""
         with self._locked():
-            self._written = sum(1 for _ in self._reader.read_logs(0))
+            self._written += sum(1 for _ in self.read_logs(self._written))
             self._pending = []
             try:
                 yield

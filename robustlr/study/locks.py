@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,6 +30,16 @@ def is_held(path: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+@cache
+def boot() -> str:
+    """Names this machine since it was started: lock files mean nothing on any other."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        started = ""
+    return f"{socket.gethostname()} {started}"
 
 
 def _acquired(path: Path, *, patience: float) -> FileLock | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from robustlr.records import (
 )
 from robustlr.specs import Cell, StudySpec, conflicts
 from robustlr.study.locks import is_held
+from robustlr.study.opening import open_queue
 from robustlr.study.queue import CellQueue
+from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
+from robustlr.study.vigil import Vigil, is_anyone_alive
 
 _ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
 
@@ -89,45 +94,48 @@ def check_edits(spec: StudySpec, paths: RunPaths) -> None:
         )
 
 
-def prepare(spec: StudySpec, paths: RunPaths) -> tuple[Plan, CellQueue]:
+def prepare(
+    spec: StudySpec, paths: RunPaths, *, workers: Iterable[str] = ()
+) -> tuple[Plan, CellQueue]:
     """Make the queue hold exactly the cells that are to run; the caller holds the run lock.
 
     Damaged results are put aside under another name, trials of dead workers are ended, and
-    every cell without a result waits.
+    every cell without a result waits. workers: names the caller will give to its own; those of
+    a killed run are waited for.
     """
     paths.create()
-    _wait_for_orphans(paths)
+    _wait_for_orphans(paths, workers)
     current = plan(spec, paths)
+    queue = open_queue(spec, paths)
+    share_folder(spec, paths, queue)
     for path in current.damaged:
-        path.replace(path.with_suffix(".damaged"))
-    for leftover in paths.cells.glob(".*.tmp"):  # of writers that were killed
-        leftover.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            path.replace(path.with_suffix(".damaged"))
+    cells = {cell.key: cell for cell in current.cells}
+    Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
+    if not is_anyone_alive(spec, queue):
+        queue.forget_agreements(AGREEMENTS)
+        for leftover in paths.cells.glob(".*.tmp"):  # of writers that were killed
+            leftover.unlink(missing_ok=True)
+    agree_on_version(spec, queue)
     write_json(paths.spec, spec.table())
-    queue = CellQueue(paths, spec.name)
-    requeue(current.to_run, spec, queue)
+    queue.add(current.to_run, spec)
     return current, queue
 
 
-def requeue(cells: tuple[Cell, ...], spec: StudySpec, queue: CellQueue) -> None:
-    """Let every one of `cells` wait once; trials that still claim to run are over."""
-    for number in queue.running():
-        queue.fail(number, "its worker is gone")
-    waiting = queue.waiting()
-    queue.add((cell for cell in cells if cell.key not in waiting), spec)
-
-
 def living_workers(paths: RunPaths) -> list[str]:
-    """Names of the workers that are at work on the study."""
+    """Names of the workers that are at work on the study on this machine."""
     locks = sorted(paths.locks.glob("worker-*.lock"))
     return [lock.stem for lock in locks if is_held(lock)]
 
 
-def _wait_for_orphans(paths: RunPaths) -> None:
+def _wait_for_orphans(paths: RunPaths, workers: Iterable[str]) -> None:
     deadline = time.monotonic() + _ORPHAN_SECONDS
-    while (alive := living_workers(paths)) and time.monotonic() < deadline:
+    names = list(workers)
+    while alive := [name for name in names if is_held(paths.worker_lock(name))]:
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"{paths.root}: workers of another run are still at work ({', '.join(alive)}); "
+                "wait for them or end them"
+            )
         time.sleep(0.1)
-    if alive:
-        raise StorageError(
-            f"{paths.root}: workers of another run are still at work ({', '.join(alive)}); "
-            "wait for them or end them"
-        )

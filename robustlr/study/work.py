@@ -20,40 +20,72 @@ from robustlr.records import (
     write_result,
 )
 from robustlr.specs import Cell
-from robustlr.study.queue import CellQueue
+from robustlr.study.heartbeat import Heartbeat
+from robustlr.study.locks import is_held
+from robustlr.study.opening import open_queue, with_storage
+from robustlr.study.queue import CellQueue, Claim
+from robustlr.study.vigil import Vigil
 
 RunCell = Callable[[Cell], tuple[RunRecord, pl.DataFrame]]
 
+_LOOK_SECONDS = 1.0
 
-def work(paths: RunPaths, worker: str, run_cell: RunCell) -> int:
+
+def work(
+    paths: RunPaths,
+    worker: str,
+    run_cell: RunCell,
+    *,
+    storage: str | None = None,
+    wait: bool = False,
+) -> int:
     """Run cells until none waits; the number of cells this worker finished.
 
-    A cell whose workload raises is recorded as FAILED, its traceback in the cell's log.
-    Raises StorageError where results or the journal cannot be written.
+    storage: the queue's address, where the folder or the environment does not tell it whole.
+    wait: stay while others are at work, in case one of them vanishes and leaves its cell.
+    A cell whose workload raises is recorded as FAILED, its traceback in the cell's log. A result
+    is discarded where the cell was taken from us, since we seemed to be gone.
+    Raises StorageError where results or the queue cannot be written.
     """
-    spec = read_spec(paths)
+    spec = with_storage(read_spec(paths), storage)
     cells = {cell.key: cell for cell in spec.cells()}
-    queue = CellQueue(paths, spec.name)
+    queue = open_queue(spec, paths, patient=True)
+    name = worker.partition("#")[0]
+    lock = paths.worker_lock(name)
+    pulse = Heartbeat(spec, paths, worker, cells, str(lock) if is_held(lock) else "")
+    vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells, me=worker)
     finished = 0
-    while (claim := queue.claim(worker)) is not None:
-        number, key = claim
-        if key not in cells:
-            queue.fail(number, "the study no longer asks for this cell")
-            continue
-        record = _existing(paths, key) or _run(paths, cells[key], run_cell)
-        if record.status is RunStatus.FAILED:
-            queue.fail(number, record.reason)
-        else:
-            queue.complete(number, record.value)
-        finished += 1
+    with pulse.start(queue):
+        while True:
+            claim = queue.claim(worker)
+            if claim is not None:
+                finished += _attempt(paths, queue, claim, cells.get(claim.key), run_cell)
+            elif wait and queue.running():
+                vigil.look()
+                time.sleep(_LOOK_SECONDS)
+            else:
+                break
+    queue.forget(worker)
     return finished
 
 
-def record_failure(paths: RunPaths, cell: Cell, reason: str) -> RunRecord:
-    """Write down that a cell FAILED. Raises StorageError."""
-    record = RunRecord(cell=cell, status=RunStatus.FAILED, reason=reason)
-    write_result(paths.cell(cell.key), record, empty_curve())
-    return record
+def _attempt(
+    paths: RunPaths, queue: CellQueue, claim: Claim, cell: Cell | None, run_cell: RunCell
+) -> bool:
+    """Whether the cell got its result from us, or had it already."""
+    if cell is None:
+        queue.fail(claim, "the study no longer asks for this cell")
+        return False
+    record = _existing(paths, claim.key)
+    if record is None:
+        record, curve = _run(paths, cell, run_cell)
+        if not queue.holds(claim):
+            print(f"cell {claim.key}: another worker has taken it over; this result is discarded")
+            return False
+        write_result(paths.cell(cell.key), record, curve)
+    if record.status is RunStatus.FAILED:
+        return queue.fail(claim, record.reason)
+    return queue.complete(claim, record.value)
 
 
 def _existing(paths: RunPaths, key: str) -> RunRecord | None:
@@ -65,9 +97,9 @@ def _existing(paths: RunPaths, key: str) -> RunRecord | None:
     return None if record.status is RunStatus.FAILED else record
 
 
-def _run(paths: RunPaths, cell: Cell, run_cell: RunCell) -> RunRecord:
+def _run(paths: RunPaths, cell: Cell, run_cell: RunCell) -> tuple[RunRecord, pl.DataFrame]:
     try:
-        record, curve = run_cell(cell)
+        return run_cell(cell)
     except StorageError:
         raise
     except (Exception, SystemExit) as error:
@@ -76,6 +108,4 @@ def _run(paths: RunPaths, cell: Cell, run_cell: RunCell) -> RunRecord:
             log = f"{stamp} {cell.table()}\n{traceback.format_exc()}"
             write_atomic(paths.cell_log(cell.key), log.encode())
         reason = one_line(str(error) if isinstance(error, RobustlrError) else repr(error))
-        return record_failure(paths, cell, reason)
-    write_result(paths.cell(cell.key), record, curve)
-    return record
+        return RunRecord(cell=cell, status=RunStatus.FAILED, reason=reason), empty_curve()

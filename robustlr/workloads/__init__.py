@@ -2,6 +2,7 @@
 
 from robustlr.workloads.base import Batch, Examples, Split, TensorExamples, Workload
 from robustlr.workloads.classification import Classification
+from robustlr.workloads.code import code_hash
 from robustlr.workloads.registry import (
     build_workload,
     describe_workloads,
@@ -21,6 +22,7 @@ __all__ = [
     "TensorExamples",
     "Workload",
     "build_workload",
+    "code_hash",
     "describe_workloads",
     "stream",
     "workload_class",

@@ -18,7 +18,7 @@ from robustlr.errors import RobustlrError, StudyConflictError
 from robustlr.execution import Drive, Snapshot
 from robustlr.records import RunPaths, RunStatus, load_results
 from robustlr.specs import StudySpec
-from robustlr.study import hold, living_workers, plan, prepare
+from robustlr.study import Vigil, hold, living_workers, plan, prepare
 from tests.small_study import small_spec
 
 pytestmark = pytest.mark.slow
@@ -213,8 +213,8 @@ def test_a_trial_left_over_from_a_finished_cell_is_only_ended(paths: RunPaths) -
     _, queue = prepare(spec, paths)
     cell = next(spec.cells())
     assert queue.claim("0") is not None
-    Drive(spec=spec, paths=paths, workers=1)._bury(queue, {})
-    assert queue.running() == {}
+    Vigil(spec=spec, paths=paths, queue=queue, cells={}).look()
+    assert queue.running() == []
     assert cell.key not in queue.waiting()
 
 

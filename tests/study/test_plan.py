@@ -147,10 +147,11 @@ def test_workers_of_another_run_are_waited_for(
     paths.create()
     lock = hold(paths.worker_lock("7"))
     assert lock is not None
-    with pytest.raises(StorageError, match=r"workers of another run .*worker-7"):
-        prepare(small_spec(), paths)
+    with pytest.raises(StorageError, match=r"workers of another run .*\(7\)"):
+        prepare(small_spec(), paths, workers=["6", "7"])
+    prepare(small_spec(), paths, workers=["6"])
     lock.release()
-    prepare(small_spec(), paths)
+    prepare(small_spec(), paths, workers=["7"])
 
 
 def test_results_outside_the_spec_are_counted(paths: RunPaths) -> None:

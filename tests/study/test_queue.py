@@ -1,4 +1,4 @@
-"""Every cell is claimed by exactly one worker, and none is made up."""
+"""One contract for both queues: every cell is claimed by exactly one worker, none is made up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import optuna
 import pytest
+from sqlalchemy import NullPool
 
 from robustlr.records import RunPaths
-from robustlr.study import CellQueue
+from robustlr.specs import StudySpec
+from robustlr.study import CellQueue, Claim, Sign, open_queue
 from tests.small_study import small_spec
 
 
@@ -22,118 +24,198 @@ def paths(tmp_path: Path) -> RunPaths:
     return paths
 
 
-def filled(paths: RunPaths, **edits: Any) -> CellQueue:
-    spec = small_spec(**edits)
-    queue = CellQueue(paths, spec.name)
+@pytest.fixture(params=["journal", "postgresql"])
+def storage(request: pytest.FixtureRequest) -> str:
+    return "" if request.param == "journal" else str(request.getfixturevalue("database"))
+
+
+def spec_on(storage: str, **edits: Any) -> StudySpec:
+    return small_spec(execution={"storage": storage}, **edits)
+
+
+def filled(paths: RunPaths, storage: str, **edits: Any) -> CellQueue:
+    spec = spec_on(storage, **edits)
+    queue = open_queue(spec, paths)
     queue.add(spec.cells(), spec)
     return queue
 
 
-def test_every_cell_waits_once_in_the_order_of_the_spec(paths: RunPaths) -> None:
-    queue = filled(paths)
-    claimed = []
+def claimed(queue: CellQueue, worker: str = "a") -> Claim:
+    claim = queue.claim(worker)
+    assert claim is not None
+    return claim
+
+
+def in_optuna(paths: RunPaths, storage: str) -> optuna.Study:
+    """The study as anybody opens it who knows Optuna and not us."""
+    if storage:
+        rdb = optuna.storages.RDBStorage(
+            storage.replace("://", "+psycopg://", 1), engine_kwargs={"poolclass": NullPool}
+        )
+        return optuna.load_study(study_name="small", storage=rdb)
+    backend = optuna.storages.journal.JournalFileBackend(str(paths.journal))
+    return optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(backend))
+
+
+def test_every_cell_waits_once_in_the_order_of_the_spec(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage)
+    keys = []
     while (claim := queue.claim("0")) is not None:
-        claimed.append(claim[1])
-    assert claimed == [cell.key for cell in small_spec().cells()]
+        assert (claim.number, claim.worker, claim.attempt) == (len(keys), "0", 1)
+        keys.append(claim.key)
+    assert keys == [cell.key for cell in small_spec().cells()]
     assert queue.claim("0") is None  # a drained queue samples nothing
 
 
-def test_states_and_the_best_value(paths: RunPaths) -> None:
-    queue = filled(paths)
+def test_states_and_the_best_value(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage)
     keys = {cell.key for cell in small_spec().cells()}
-    numbers = [
-        claim[0] for claim in (queue.claim("a"), queue.claim("a"), queue.claim("b")) if claim
-    ]
-    queue.complete(numbers[0], 0.5)
-    queue.fail(numbers[1], "raised")
+    claims = [claimed(queue, worker) for worker in ("a", "a", "b")]
+    assert queue.complete(claims[0], 0.5)
+    assert queue.fail(claims[1], "raised")
     tally = queue.tally(keys)
     assert (tally.waiting, tally.running, tally.failed, tally.best_value) == (5, 1, 1, 0.5)
-    assert list(queue.running("b")) == [numbers[2]]
-    assert queue.running("a") == {}
+    assert queue.running() == [claims[2]]
     assert queue.tally(()).waiting == 0
+    assert len(queue.waiting()) == 5
 
 
-def test_a_trial_that_somebody_ended_stays_as_it_is(paths: RunPaths) -> None:
-    queue = filled(paths)
-    claim = queue.claim("a")
-    assert claim is not None
-    queue.fail(claim[0], "its worker is gone")
-    queue.complete(claim[0], 1.0)
-    queue.fail(claim[0], "again")
-    study = optuna.load_study(study_name="small", storage=queue._storage)
-    trial = study.trials[claim[0]]
+def test_a_trial_that_somebody_ended_stays_as_it_is(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage)
+    claim = claimed(queue)
+    assert queue.holds(claim)
+    assert queue.fail(claim, "its worker is gone")
+    assert not queue.holds(claim)
+    assert not queue.complete(claim, 1.0)
+    assert not queue.fail(claim, "again")
+    trial = in_optuna(paths, storage).trials[claim.number]
     assert trial.state is optuna.trial.TrialState.FAIL
     assert trial.user_attrs["reason"] == "its worker is gone"
 
 
-def test_the_study_opens_in_optuna_with_its_parameters(paths: RunPaths) -> None:
-    filled(paths)
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(paths.journal))
-    )
-    study = optuna.load_study(study_name="small", storage=storage)
+def test_a_cell_taken_away_waits_once_for_its_next_attempt(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage, seeds=1)
+    first = claimed(queue, "slow")
+    others = [claimed(queue, "fast") for _ in range(3)]
+    watchers = [open_queue(spec_on(storage, seeds=1), paths) for _ in range(2)]
+    taken = [watcher.take_away(first, "gone", retry=True) for watcher in watchers]
+    assert taken == [True, False]  # two saw it gone, one took it
+    again = claimed(queue, "fast")
+    assert (again.key, again.attempt, again.number) == (first.key, 2, 4)
+    assert queue.claim("fast") is None
+    assert not queue.complete(first, 1.0)
+    assert queue.complete(again, 2.0)
+    trials = in_optuna(paths, storage).trials
+    assert trials[4].params == trials[0].params
+    assert trials[4].user_attrs["setting"] == trials[0].user_attrs["setting"]
+    assert [trial.value for trial in trials] == [None] * (1 + len(others)) + [2.0]
+
+
+def test_a_cell_that_waits_or_runs_is_not_added_again(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage)
+    first = claimed(queue)
+    queue.complete(claimed(queue), 1.0)
+    spec = spec_on(storage)
+    queue.add(spec.cells(), spec)
+    assert len(queue.waiting()) == 7  # the one told as complete waits again, if it is asked for
+    assert first.key not in queue.waiting()
+    assert len(in_optuna(paths, storage).trials) == 9
+
+
+def test_the_study_opens_in_optuna_with_its_parameters(paths: RunPaths, storage: str) -> None:
+    filled(paths, storage)
+    study = in_optuna(paths, storage)
     cells = list(small_spec().cells())
     assert [trial.user_attrs["cell"] for trial in study.trials] == [cell.key for cell in cells]
+    assert [trial.number for trial in study.trials] == list(range(8))
     assert study.trials[0].params == {
         "peak_lr": cells[0].peak_lr,
         "schedule": "fixed",
         "seed": 0,
     }
+    assert study.trials[3].params["schedule"] == "cosine"
+    study.enqueue_trial({"peak_lr": 0.1, "schedule": "fixed", "seed": 0})
+    assert study.trials[-1].number == 8
 
 
-def test_a_wider_grid_joins_the_same_study(paths: RunPaths) -> None:
-    queue = filled(paths)
-    wider = small_spec(
-        grid={"low": 0.01, "high": 100.0, "points_per_decade": 2}, schedule=["fixed", "linear"]
+def test_a_wider_grid_joins_the_same_study(paths: RunPaths, storage: str) -> None:
+    filled(paths, storage)
+    wider = spec_on(
+        storage,
+        grid={"low": 0.01, "high": 100.0, "points_per_decade": 2},
+        schedule=["fixed", "linear"],
     )
-    queue.add((cell for cell in wider.cells() if cell.key not in queue.waiting()), wider)
+    queue = open_queue(wider, paths)
+    queue.add(wider.cells(), wider)
     assert {cell.key for cell in wider.cells()} <= queue.waiting()
+    values = {trial.params["schedule"] for trial in in_optuna(paths, storage).trials}
+    assert values == {"fixed", "cosine", "linear"}
 
 
 @pytest.mark.parametrize("finishes", [False, True])
 def test_a_worker_that_was_faster_is_passed_over(
-    paths: RunPaths, monkeypatch: pytest.MonkeyPatch, finishes: bool
+    paths: RunPaths, storage: str, finishes: bool
 ) -> None:
-    slow = filled(paths)
-    fast = CellQueue(paths, "small")
-    look = slow._storage.get_trial
-
-    def look_and_be_overtaken(trial_id: int) -> optuna.trial.FrozenTrial:
-        seen = look(trial_id)
-        monkeypatch.undo()
-        claim = fast.claim("fast")
-        assert claim is not None
-        if finishes:
-            fast.complete(claim[0], 1.0)
-        return seen
-
-    monkeypatch.setattr(slow._storage, "get_trial", look_and_be_overtaken)
-    claim = slow.claim("slow")
-    assert claim is not None
-    assert claim[1] == list(small_spec().cells())[1].key
+    slow = filled(paths, storage)
+    slow.complete(claimed(slow, "slow"), 1.0)  # it now remembers what waits
+    fast = open_queue(spec_on(storage), paths)
+    claim = claimed(fast, "fast")
+    if finishes:
+        fast.complete(claim, 1.0)
+    assert claimed(slow, "slow").key == list(small_spec().cells())[2].key
 
 
-def _drain(paths: RunPaths, worker: str, results: Any) -> None:
-    queue = CellQueue(paths, "small")
+def test_a_diverged_value_without_bound_is_told(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage)
+    assert queue.complete(claimed(queue), float("inf"))
+    assert in_optuna(paths, storage).trials[0].value == float("inf")
+
+
+def test_the_first_word_stands_until_it_is_forgotten(paths: RunPaths, storage: str) -> None:
+    one, two = (open_queue(spec_on(storage), paths) for _ in range(2))
+    assert one.agree("code x", "1") == "1"
+    assert two.agree("code x", "2") == "1"
+    two.agree("other", "3")
+    two.forget_agreements("code ")
+    assert one.agree("code x", "4") == "4"
+    assert one.agree("other", "5") == "3"
+
+
+def test_signs_of_life_are_listed_until_the_worker_ends(paths: RunPaths, database: str) -> None:
+    queue = open_queue(spec_on(database), paths)
+    for beat in (1, 2):
+        queue.beat(Sign("b#1", "host", beat, 99.0, "boot", "lock"))
+    queue.beat(Sign("a#2", "host", 1, 0.0))
+    signs = queue.signs()
+    assert [(sign.worker, sign.beat) for sign in signs] == [("a#2", 1), ("b#1", 2)]
+    assert all(0 <= sign.seconds < 60 for sign in signs)
+    assert (signs[1].boot, signs[1].lock) == ("boot", "lock")
+    queue.forget("b#1")
+    assert [sign.worker for sign in queue.signs()] == ["a#2"]
+
+
+def _drain(root: Path, storage: str, worker: str, results: Any) -> None:
+    queue = open_queue(spec_on(storage, seeds=12), RunPaths(root))
     while (claim := queue.claim(worker)) is not None:
-        queue.complete(claim[0], 0.0)
-        results.put(claim[1])
+        assert queue.complete(claim, 0.0)
+        results.put(claim.key)
 
 
 @pytest.mark.slow
-def test_four_processes_claim_every_cell_exactly_once(paths: RunPaths) -> None:
-    filled(paths, seeds=12)
+def test_four_processes_claim_every_cell_exactly_once(paths: RunPaths, storage: str) -> None:
+    filled(paths, storage, seeds=12)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     processes = [
-        context.Process(target=_drain, args=(paths, str(worker), results)) for worker in range(4)
+        context.Process(target=_drain, args=(paths.root, storage, str(worker), results))
+        for worker in range(4)
     ]
     for process in processes:
         process.start()
     keys = [cell.key for cell in small_spec(seeds=12).cells()]
-    claimed = Counter(results.get(timeout=60) for _ in keys)
+    counted = Counter(results.get(timeout=60) for _ in keys)
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert claimed == Counter(keys)
+    assert counted == Counter(keys)
     assert results.empty()

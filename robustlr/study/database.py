@@ -1,0 +1,101 @@
+"""A connection to PostgreSQL that survives the server's absence.
+
+The address is read by PostgreSQL's own library: PGPASSWORD, ~/.pgpass and its other settings
+work. A password is never part of a message.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from robustlr.errors import StorageError, one_line
+from robustlr.specs import libpq_url, without_password
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 10
+_IDLE_SECONDS = 30  # a stopped client must not keep what it has locked from the others
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_REFUSALS = ("password authentication failed", "no password supplied", "does not exist")
+
+
+class Database:
+    """One connection, made anew whenever it is lost.
+
+    patience: seconds to wait for a server that is away; 0 to say so at once.
+    """
+
+    _connection: Connection[Any] | None = None
+
+    def __init__(self, url: str, *, patience: float) -> None:
+        self._url = libpq_url(url)
+        self._shown = without_password(url)
+        self.patience = patience
+
+    def run(self, operation: Callable[[Connection[Any], bool], T]) -> T:
+        """The result of `operation(connection, again)`, in one transaction.
+
+        It is repeated when the connection breaks. again: an earlier try may have been committed,
+        though nobody heard. Raises StorageError.
+        """
+        import psycopg
+
+        started, pause, again = time.monotonic(), _FIRST_PAUSE, False
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self.connect()
+                with self._connection.transaction():
+                    result = operation(self._connection, again)
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as e:
+                self.close()
+                error = e
+            except psycopg.Error as e:
+                raise StorageError(f"storage {self._shown}: {_said(e)}") from None
+            else:
+                return result
+            refused = any(sign in str(error) for sign in _REFUSALS)
+            if refused or time.monotonic() - started >= self.patience:
+                raise StorageError(f"storage {self._shown}: cannot be reached: {_said(error)}")
+            again = True
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def connect(self) -> Connection[Any]:
+        """A further connection, the caller's own.
+
+        Raises StorageError for an address that cannot be read, and psycopg's errors.
+        """
+        import psycopg
+
+        try:
+            connection = psycopg.connect(
+                self._url, connect_timeout=_CONNECT_SECONDS, autocommit=True
+            )
+        except psycopg.ProgrammingError:  # its text may hold the password
+            raise StorageError(
+                f"storage {self._shown}: is not an address PostgreSQL can read; characters such as "
+                "'%', '@', '/' or a space in a password are written '%25', '%40', '%2F', '%20'"
+            ) from None
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+        return connection
+
+    def __del__(self) -> None:  # whoever drops a queue drops its connection
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; the next operation makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _said(error: Exception) -> str:
+    text = one_line(str(error) or type(error).__name__)
+    return text.removeprefix("connection failed: ").removeprefix("connection is bad: ")

@@ -1,0 +1,50 @@
+"""Which queue a study has: a journal in its folder, or a database for several machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from robustlr.records import RunPaths
+from robustlr.specs import StudySpec
+from robustlr.study.queue import CellQueue
+
+PATIENCE_SECONDS = 3600.0
+"""How long a database may be away in the middle of a run."""
+
+STORAGE_VARIABLE = "ROBUSTLR_STORAGE"
+"""Environment variable with the storage's address, password and all; goes before the spec's."""
+
+
+def with_storage(spec: StudySpec, storage: str | None = None) -> StudySpec:
+    """The spec with the storage given, or that of the environment, or its own, in this order.
+
+    Raises SpecError for an address that is none.
+    """
+    chosen = storage if storage is not None else os.environ.get(STORAGE_VARIABLE)
+    if not chosen:
+        return spec
+    execution = dataclasses.replace(spec.execution, storage=chosen)
+    return dataclasses.replace(spec, execution=execution)
+
+
+def open_queue(
+    spec: StudySpec,
+    paths: RunPaths,
+    *,
+    patient: bool = False,
+    patience: float = PATIENCE_SECONDS,
+) -> CellQueue:
+    """The queue of a study. Raises StorageError.
+
+    patient: wait for a database that is away from the start, too. patience: seconds to wait.
+    """
+    if spec.execution.storage:
+        from robustlr.study.postgresql_queue import PostgresqlQueue
+
+        return PostgresqlQueue(
+            spec.execution.storage, spec.name, patient=patient, patience=patience
+        )
+    from robustlr.study.journal_queue import JournalQueue
+
+    return JournalQueue(paths, spec.name)

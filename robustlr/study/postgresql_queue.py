@@ -1,0 +1,211 @@
+"""The queue in PostgreSQL, for several machines.
+
+The tables are Optuna's: its dashboard and its `load_study` read them as they are. Every change is
+one transaction, and takes the same time however many cells wait: Optuna's own calls read all
+waiting trials to find one, and add them one by one.
+
+Nobody's clock is compared with another's: a sign of life is a counter that changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Container, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from robustlr.errors import StorageError
+from robustlr.specs import Cell, StudySpec
+from robustlr.study import statements as sql
+from robustlr.study.database import Database
+from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, Sign, Tally, count
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_WORKER_PREFIX = "worker "  # of study attributes that are signs of life
+
+
+class PostgresqlQueue(CellQueue):
+    """The trials of the study `name` in the database at `url`.
+
+    patient: wait for a database that is away from the start. patience: seconds to wait for it
+    afterwards.
+    """
+
+    one_machine = False
+
+    def __init__(self, url: str, name: str, *, patient: bool, patience: float) -> None:
+        if missing := _missing_packages():
+            raise StorageError(
+                f'a PostgreSQL storage needs {missing}: pip install "robustlr[postgresql]"'
+            )
+        self._database = Database(url, patience=patience if patient else 0.0)
+        self._name = name
+        self._study = self._database.run(self._find_or_create)
+        self._database.patience = patience
+
+    def _find_or_create(self, connection: Connection[Any], _: bool) -> int:
+        tables = connection.execute("SELECT to_regclass('trials')").fetchone()
+        if tables != (None,):
+            found = connection.execute(sql.STUDY, (self._name,)).fetchone()
+            if found is not None:
+                return int(found[0])
+        # Optuna makes its tables; two that do so at once would stumble over each other
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
+        _create_with_optuna(self._database, self._name)
+        found = connection.execute(sql.STUDY, (self._name,)).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    def add(self, cells: Iterable[Cell], spec: StudySpec) -> None:
+        rows = [
+            {
+                "position": position,
+                "key": json.dumps(cell.key),
+                "setting": json.dumps(cell.setting),
+                "peak_lr": cell.peak_lr,
+                "schedule": spec.schedule_labels.index(cell.schedule.label),
+                "seed": cell.seed,
+            }
+            for position, cell in enumerate(cells)
+        ]
+        low, high = min(spec.grid), max(spec.grid)
+        distributions = [
+            _distribution("FloatDistribution", step=None, low=low, high=high, log=True),
+            _distribution("CategoricalDistribution", choices=spec.schedule_labels),
+            _distribution("IntDistribution", log=False, step=1, low=0, high=2**31 - 1),
+        ]
+
+        def insert(connection: Connection[Any], _: bool) -> None:
+            connection.execute(sql.LOCK_STUDY, (self._study,))
+            connection.execute(
+                sql.ADD, {"study": self._study, "rows": json.dumps(rows), "of": distributions}
+            )
+
+        if rows:
+            self._database.run(insert)
+
+    def claim(self, worker: str) -> Claim | None:
+        def take(connection: Connection[Any], again: bool) -> Claim | None:
+            mine = self._running(connection, worker) if again else []
+            if mine:
+                return mine[0]
+            found = connection.execute(
+                sql.CLAIM, {"study": self._study, "worker": json.dumps(worker)}
+            ).fetchone()
+            return None if found is None else _claim(*found)
+
+        return self._database.run(take)
+
+    def holds(self, claim: Claim) -> bool:
+        found = self._database.run(lambda c, _: c.execute(sql.STATE, asdict(claim)).fetchone())
+        return found == ("RUNNING",)
+
+    def complete(self, claim: Claim, value: float) -> bool:
+        if math.isnan(value):
+            raise StorageError(f"cell {claim.key}: its value is not a number")
+        stored = None if math.isinf(value) else value
+        kind = "FINITE" if stored is not None else "INF_POS" if value > 0 else "INF_NEG"
+        told = {"trial": claim.trial, "value": stored, "kind": kind}
+        return self._database.run(lambda c, _: c.execute(sql.COMPLETE, told).fetchone() is not None)
+
+    def fail(self, claim: Claim, reason: str) -> bool:
+        return self.take_away(claim, reason, retry=False)
+
+    def take_away(self, claim: Claim, reason: str, *, retry: bool) -> bool:
+        ended = {"trial": claim.trial, "reason": json.dumps(reason)}
+
+        def end(connection: Connection[Any], _: bool) -> bool:
+            connection.execute(sql.LOCK_STUDY, (self._study,))
+            trial = connection.execute(sql.FAIL, ended).fetchone()
+            if trial is None:
+                return False
+            if retry:
+                again = {"study": self._study, "old": trial[0], "attempt": str(claim.attempt + 1)}
+                connection.execute(sql.AGAIN, again)
+            return True
+
+        return self._database.run(end)
+
+    def waiting(self) -> set[str]:
+        rows = self._database.run(
+            lambda c, _: c.execute(sql.KEYS, (self._study, "WAITING")).fetchall()
+        )
+        return {json.loads(key) for (key,) in rows}
+
+    def running(self) -> list[Claim]:
+        return self._database.run(lambda c, _: self._running(c, None))
+
+    def _running(self, connection: Connection[Any], worker: str | None) -> list[Claim]:
+        claims = [_claim(*row) for row in connection.execute(sql.RUNNING, (self._study,))]
+        return [claim for claim in claims if worker in (None, claim.worker)]
+
+    def tally(self, keys: Container[str]) -> Tally:
+        rows = self._database.run(lambda c, _: c.execute(sql.STATES, (self._study,)).fetchall())
+        return count(((key[1:-1], state, value) for key, state, value in rows), keys)
+
+    def beat(self, sign: Sign) -> None:
+        note = {name: value for name, value in asdict(sign).items() if name != "seconds"}
+        named = {"study": self._study, "key": _WORKER_PREFIX + sign.worker}
+        self._database.run(
+            lambda c, _: c.execute(sql.BEAT, {**named, "note": json.dumps(note)}) and None
+        )
+
+    def forget(self, worker: str) -> None:
+        self.forget_agreements(_WORKER_PREFIX + worker)
+
+    def signs(self) -> list[Sign]:
+        rows = self._database.run(
+            lambda c, _: c.execute(sql.SIGNS, (self._study, f"{_WORKER_PREFIX}%")).fetchall()
+        )
+        return [
+            Sign(
+                **{name: value for name, value in json.loads(note).items() if name != "at"},
+                seconds=max(seconds, 0.0),
+            )
+            for note, seconds in rows
+        ]
+
+    def agree(self, name: str, value: str) -> str:
+        note = {"study": self._study, "key": name, "value": json.dumps(value)}
+
+        def settle(connection: Connection[Any], _: bool) -> Any:
+            connection.execute(sql.AGREE, note)
+            return connection.execute(sql.AGREED, note).fetchone()
+
+        return str(json.loads(self._database.run(settle)[0]))
+
+    def forget_agreements(self, prefix: str) -> None:
+        self._database.run(lambda c, _: c.execute(sql.FORGET, (self._study, prefix)) and None)
+
+
+def _claim(trial: int, number: int, attributes: dict[str, str]) -> Claim:
+    known = {name: json.loads(value) for name, value in attributes.items()}
+    return Claim(trial, number, known[CELL], known.get(WORKER, ""), known.get(ATTEMPT, 1))
+
+
+def _distribution(name: str, **attributes: object) -> str:
+    return json.dumps({"name": name, "attributes": attributes})
+
+
+def _missing_packages() -> str:
+    """What of psycopg and SQLAlchemy cannot be imported."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "psycopg"
+    return ""
+
+
+def _create_with_optuna(database: Database, name: str) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(
+        "postgresql+psycopg://",
+        engine_kwargs={"creator": database.connect},  # so that one place alone reads addresses
+    )
+    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    storage.engine.dispose()

@@ -1,0 +1,80 @@
+"""What the workers of a study must have in common: its folder, robustlr, the workload's code.
+
+The first one writes it into the storage; whoever comes later and differs is told in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from contextlib import suppress
+
+import robustlr
+from robustlr.errors import StorageError, StudyConflictError
+from robustlr.records import RunPaths
+from robustlr.specs import StudySpec
+from robustlr.study.queue import CellQueue
+
+AGREEMENTS = "code "
+"""In front of the names of agreements that last as long as somebody is at work."""
+
+_FOLDER = "folder"
+_TOKEN_LENGTH = 32
+_PATIENCE_SECONDS = 5.0  # until a token that another is writing is whole
+
+
+def share_folder(spec: StudySpec, paths: RunPaths, queue: CellQueue) -> None:
+    """Make sure that `paths` is the folder of everybody who works on this study.
+
+    Raises StudyConflictError where it is not, StorageError where it cannot be written.
+    """
+    if queue.one_machine:  # the queue is in the folder itself
+        return
+    mine = _token(paths)
+    standing, _, where = queue.agree(
+        _FOLDER, f"{mine} {socket.gethostname()}:{paths.root.resolve()}"
+    ).partition(" ")
+    if standing != mine:
+        raise StudyConflictError(
+            f"{paths.root}: is not the folder of the study '{spec.name}' in this storage, which is "
+            f"{where}; share that folder and name it with --out, or give this study another name"
+        )
+
+
+def agree_on_version(spec: StudySpec, queue: CellQueue) -> None:
+    """Raises StudyConflictError where others work on the study with another robustlr."""
+    mine = robustlr.__version__
+    standing = queue.agree(f"{AGREEMENTS}robustlr", mine)
+    if standing != mine:
+        raise StudyConflictError(
+            f"the workers of '{spec.name}' run robustlr {standing}, and this is {mine}; install "
+            f"{standing} here"
+        )
+
+
+def agree_on_code(queue: CellQueue, workload: str, code: str) -> None:
+    """Raises StudyConflictError where others have other code behind the workload so labelled."""
+    if queue.agree(f"{AGREEMENTS}workload {workload}", code) != code:
+        raise StudyConflictError(
+            f"the code of workload '{workload}' here differs from that of the study's other "
+            "workers; bring the same code to every machine"
+        )
+
+
+def _token(paths: RunPaths) -> str:
+    """The folder's token, made if it has none; of two that make one at once, the first counts."""
+    try:
+        with suppress(FileExistsError), open(paths.token, "x", encoding="ascii") as file:
+            file.write(secrets.token_hex(_TOKEN_LENGTH // 2))
+            file.flush()
+            os.fsync(file.fileno())
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while len(token := paths.token.read_text(encoding="ascii")) != _TOKEN_LENGTH:
+            if time.monotonic() > deadline:
+                raise StorageError(f"{paths.token}: is damaged; remove it")
+            time.sleep(0.05)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{paths.token}: cannot be written or read: {error}") from error
+    return token

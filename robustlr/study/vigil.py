@@ -1,0 +1,92 @@
+"""Whose worker is gone, and giving its cells to others.
+
+A worker of this machine is gone when its lock file is free: the kernel releases it. A worker
+elsewhere is gone when its counter has not changed while we watched, by our own clock, for six of
+its heartbeats: clocks are never compared, and neither the time in which the storage was away nor
+that in which we ourselves were stopped counts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustlr.records import RunPaths
+from robustlr.specs import Cell, StudySpec
+from robustlr.study.failure import record_failure
+from robustlr.study.locks import boot, is_held
+from robustlr.study.queue import CellQueue, Claim, Sign
+
+_MISSED_BEATS = 6
+
+
+@dataclass(slots=True)
+class _Watched:
+    beat: int
+    at: float
+    silent: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Vigil:
+    """Watches the workers of a study for `me`, who is alive. cells: of the spec, by key."""
+
+    spec: StudySpec
+    paths: RunPaths
+    queue: CellQueue
+    cells: Mapping[str, Cell]
+    me: str = ""
+    _watched: dict[str, _Watched] = field(default_factory=dict)
+    _looked: float = -math.inf
+
+    def look(self, *, retry: bool = True) -> None:
+        """Take their cells from workers that are gone. Costs little: it looks now and then only.
+
+        retry: let the cells wait for their next attempt. Raises StorageError.
+        """
+        now = time.monotonic()
+        if now - self._looked < min(1.0, self.spec.execution.heartbeat_seconds / 2):
+            return
+        self._looked = now
+        signs = {sign.worker: sign for sign in self.queue.signs()}
+        claims = self.queue.running()
+        for worker in {*signs, *(claim.worker for claim in claims)} - {self.me}:
+            if self._is_gone(worker, signs.get(worker), now):
+                for claim in claims:
+                    if claim.worker == worker:
+                        self.take_back(claim, "its worker is gone", retry=retry)
+                self.queue.forget(worker)
+                self._watched.pop(worker, None)
+
+    def take_back(self, claim: Claim, reason: str, *, retry: bool = True) -> None:
+        """End an attempt whose worker is gone; the cell waits again, or has failed."""
+        cell = self.cells.get(claim.key)
+        retry = retry and cell is not None
+        last = claim.attempt > self.spec.execution.max_retries
+        ours = self.queue.take_away(claim, reason, retry=retry and not last)
+        if ours and cell is not None and retry and last and not self.paths.cell(cell.key).exists():
+            record_failure(self.paths, cell, f"{reason}, {claim.attempt} times")
+
+    def _is_gone(self, worker: str, sign: Sign | None, now: float) -> bool:
+        if sign is None and self.queue.one_machine:
+            return True
+        if sign is not None and sign.boot == boot() and sign.lock and not is_held(Path(sign.lock)):
+            return True
+        beat = -1 if sign is None else sign.beat
+        watched = self._watched.get(worker)
+        if watched is None or watched.beat != beat:
+            self._watched[worker] = _Watched(beat, now)
+            return False
+        pause = self.spec.execution.heartbeat_seconds
+        watched.silent += min(now - watched.at, pause)  # longer: the storage or we were away
+        watched.at = now
+        return watched.silent >= _MISSED_BEATS * pause
+
+
+def is_anyone_alive(spec: StudySpec, queue: CellQueue) -> bool:
+    """Whether a worker gave a sign of life lately, by the storage's own clock."""
+    lately = _MISSED_BEATS * spec.execution.heartbeat_seconds
+    return any(queue.one_machine or sign.seconds < lately for sign in queue.signs())
