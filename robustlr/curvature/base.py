@@ -13,7 +13,7 @@ what they were before, to the bit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from robustlr.curvature.batches import batch_size
 from robustlr.curvature.sharding import whole
+from robustlr.curvature.sums import collected, plain_sum
 from robustlr.errors import SpecError, WorkloadError
 
 LossFn = Callable[[nn.Module, Any], Tensor]
@@ -46,14 +47,16 @@ class CurvatureEstimate:
     """One estimate of tr(H) at the current weights.
 
     trace: signed, agreed between ranks; not finite where the loss overflows.
-    diagonal: h by parameter name, this rank's own (a shard where the parameter is one).
-    extremes: n·min(h) and n·max(h), between which n·mean(h) = tr(H) lies; agreed between ranks.
+    diagonal: h by parameter name, this rank's own (a shard where the parameter is one); empty
+        where only the trace was asked for.
+    extremes: n·min(h) and n·max(h), between which n·mean(h) = tr(H) lies; agreed between ranks;
+        None without a diagonal.
     cost: in example passes of this rank (forward and backward over one example = 1).
     """
 
     trace: float
     diagonal: dict[str, Tensor]
-    extremes: tuple[float, float]
+    extremes: tuple[float, float] | None
     cost: float
 
 
@@ -117,6 +120,7 @@ class Estimator(ABC):
         sample_loss_fn: SampleLossFn | None = None,
         reduce: Reduce = identity,
         loss_scale: float = 1.0,
+        diagonal: bool = True,
     ) -> CurvatureEstimate:
         """Estimate the curvature of ``loss_fn(model, batch)`` at the model's weights.
 
@@ -125,6 +129,7 @@ class Estimator(ABC):
         reduce: mean over ranks. Every rank must call, each with its own data and generator.
         loss_scale: factor on the loss, divided out again, for float16's narrow range; for
             `squared_gradient` the factor that ``.grad`` still carries.
+        diagonal: False for the trace alone, which then differs by rounding and takes less memory.
 
         Raises WorkloadError, with the name of an estimator that would work, where this one
         cannot.
@@ -136,11 +141,17 @@ class Estimator(ABC):
         problem = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
         if not problem.parameters():
             raise WorkloadError("the model has no trainable parameter, hence no curvature")
+        found: dict[str, Tensor] = {}
         with torch.enable_grad(), _enough_examples():
-            diagonal = self._diagonal(problem)
-        trace, low, high = reduce(_summary(diagonal)).tolist()
+            if diagonal:
+                found = self._diagonal(problem)
+                summary = _summary(found)
+            else:
+                summary = self._trace(problem)[None]
+        trace, *extremes = reduce(summary).tolist()
+        ends = (extremes[0], extremes[1]) if diagonal else None
         examples = batch_size(batch) if self.passes else 0
-        return CurvatureEstimate(trace, diagonal, (low, high), self.passes * examples)
+        return CurvatureEstimate(trace, found, ends, self.passes * examples)
 
     @property
     @abstractmethod
@@ -150,6 +161,10 @@ class Estimator(ABC):
     @abstractmethod
     def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
         """h by parameter name, averaged over the probes; parameters without a part left out."""
+
+    def _trace(self, problem: Problem) -> Tensor:
+        """Σ h, a scalar; for an estimator that can do it without the whole of h at once."""
+        return _trace_of(self._diagonal(problem).values())
 
 
 @contextmanager
@@ -165,15 +180,16 @@ def _enough_examples() -> Iterator[None]:
         ) from error
 
 
+def _trace_of(diagonal: Iterable[Tensor]) -> Tensor:
+    return collected(plain_sum(whole(h.detach())) for h in diagonal)
+
+
 def _summary(diagonal: dict[str, Tensor]) -> Tensor:
     """tr, n·min and n·max of a diagonal, shape [3]."""
     parts = [whole(h.detach()) for h in diagonal.values() if h.numel()]
-    device = parts[0].device
-    # Sums of millions of small signed terms: double, except where the device has none.
-    dtype = torch.float32 if device.type == "mps" else torch.float64
+    trace = _trace_of(parts)
     n = sum(h.numel() for h in parts)
     ends = [torch.aminmax(h) for h in parts]
-    trace = torch.stack([h.sum(dtype=dtype).to(device) for h in parts]).sum()
-    low = torch.stack([end.min.to(device, dtype) for end in ends]).min()
-    high = torch.stack([end.max.to(device, dtype) for end in ends]).max()
+    low = torch.stack([end.min.to(trace.device, trace.dtype) for end in ends]).min()
+    high = torch.stack([end.max.to(trace.device, trace.dtype) for end in ends]).max()
     return torch.stack([trace, n * low, n * high])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +12,9 @@ from torch import Tensor
 from robustlr.curvature.base import Estimator, Problem
 from robustlr.curvature.gradients import gradient
 from robustlr.curvature.probes import add_product
-from robustlr.curvature.sharding import shards
+from robustlr.curvature.sharding import shards, whole
 from robustlr.curvature.snapshot import untouched
+from robustlr.curvature.sums import collected, squared_sum
 from robustlr.errors import WorkloadError
 
 
@@ -37,17 +39,28 @@ class GaussNewton(Estimator):
         return float(self.probes)
 
     def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
-        parameters = problem.parameters()
         total: dict[str, Tensor] = {}
+        for gradients, weight in self._draws(problem):
+            for name, g in gradients.items():
+                add_product(total, name, g, g, weight)
+        return total
+
+    def _trace(self, problem: Problem) -> Tensor:
+        return collected(
+            weight * squared_sum(whole(g))
+            for gradients, weight in self._draws(problem)
+            for g in gradients.values()
+        )
+
+    def _draws(self, problem: Problem) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """ĝ by name and the weight of its square, for every probe."""
+        parameters = problem.parameters()
         with untouched(problem.model):
             for _ in range(self.probes):
                 loss, labels = self._sampled_loss(problem)
                 gradients = gradient(loss * problem.loss_scale, problem.model, parameters)
                 count = _labels_behind(gradients, labels, problem)
-                weight = count / (self.probes * problem.loss_scale**2)
-                for name, g in gradients.items():
-                    add_product(total, name, g, g, weight)
-        return total
+                yield gradients, count / (self.probes * problem.loss_scale**2)
 
     @staticmethod
     def _sampled_loss(problem: Problem) -> tuple[Tensor, int]:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robustlr.curvature.base import Estimator, Problem
-from robustlr.curvature.gradients import differentiate
-from robustlr.curvature.probes import add_product, rademacher
+from robustlr.curvature.double_backward import DoubleBackward
+from robustlr.curvature.parts import kind_of
+from robustlr.curvature.probes import add_product, signs
 from robustlr.curvature.sharding import is_sharded
 from robustlr.curvature.snapshot import untouched
+from robustlr.curvature.sums import collected
 from robustlr.errors import WorkloadError
 
 _FIRST_ORDER = "use estimator = 'gauss_newton' or 'finite_difference'"
@@ -44,78 +46,66 @@ class Hutchinson(Estimator):
         return 1.0 + 3.0 * self.probes
 
     def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
-        if is_sharded(problem.model):
-            raise WorkloadError(
-                f"FSDP has no double backward, which hutchinson needs: {_FIRST_ORDER}"
-            )
-        parameters = problem.parameters()
-        # Checkpointed parts choose their kernel again during the backward passes.
-        with untouched(problem.model), _eager(problem.model), sdpa_kernel(SDPBackend.MATH):
-            gradients = differentiate(problem.scaled_loss(), parameters, create_graph=True)
-            _refuse_dead_ends(gradients)
-            curved = {name: g for name, g in gradients.items() if g.requires_grad}
-            if not curved:
-                raise WorkloadError(
-                    "the loss has no second derivative: it is linear in the parameters, or a "
-                    "kernel hides it; use estimator = 'finite_difference'"
-                )
-            moving = {name: parameters[name] for name in curved}
-            total: dict[str, Tensor] = {}
+        weight = 1.0 / (problem.loss_scale * self.probes)
+        total: dict[str, Tensor] = {}
+        with _double_backward(problem) as second:
             for left in reversed(range(self.probes)):
-                v = {name: rademacher(p, problem.generator) for name, p in moving.items()}
-                product = _hessian_product(curved, moving, v, keep_graph=left > 0)
-                weight = 1.0 / (problem.loss_scale * self.probes)
-                for name in moving:  # each freed as it is used
-                    add_product(total, name, v.pop(name), product.pop(name), weight)
+                v = _signs(second, problem.generator)
+                product = second.product(v, keep_graph=left > 0)
+                for name, p in second.parameters.items():  # each freed as it is used
+                    add_product(total, name, v.pop(name).to(p.dtype), product.pop(name), weight)
         return total
 
+    def _trace(self, problem: Problem) -> Tensor:
+        with _double_backward(problem) as second:
+            terms = [
+                second.quadratic(_signs(second, problem.generator), keep_graph=left > 0)
+                for left in reversed(range(self.probes))
+            ]
+        return collected(terms) / (problem.loss_scale * self.probes)
 
-def _refuse_dead_ends(gradients: dict[str, Tensor]) -> None:
+
+def _signs(second: DoubleBackward, generator: torch.Generator) -> dict[str, Tensor]:
+    return {name: signs(p, generator) for name, p in second.parameters.items()}
+
+
+@contextmanager
+def _double_backward(problem: Problem) -> Iterator[DoubleBackward]:
+    """The double backward of the problem's loss. Raises WorkloadError where there is none."""
+    if is_sharded(problem.model):
+        raise WorkloadError(f"FSDP has no double backward, which hutchinson needs: {_FIRST_ORDER}")
+    # Checkpointed parts choose their kernel again during the backward passes.
+    with untouched(problem.model), _eager(problem.model), sdpa_kernel(SDPBackend.MATH):
+        second = DoubleBackward(problem.scaled_loss(), problem.parameters())
+        _refuse_dead_ends(second)
+        if not second.parameters:
+            raise WorkloadError(
+                "the loss has no second derivative: it is linear in the parameters, or a "
+                "kernel hides it; use estimator = 'finite_difference'"
+            )
+        try:
+            yield second
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise WorkloadError(
+                f"hutchinson needs a second derivative, which this model lacks ({reason}): "
+                + _FIRST_ORDER
+            ) from error
+
+
+def _refuse_dead_ends(second: DoubleBackward) -> None:
     """Raise WorkloadError where a kernel is marked as differentiable once.
 
     The mark is an error node that autograd only runs into when asked for gradients beyond it;
     asked for the parameters' it goes around, and the kernel's part of H would silently be lost.
     """
-    stack = [g.grad_fn for g in gradients.values()]
-    seen = set()
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name().endswith("Error"):  # torch::autograd::Error
-            raise WorkloadError(
-                "hutchinson needs a second derivative, and a custom kernel of this model is marked "
-                f"once_differentiable: {_FIRST_ORDER}"
-            )
-        stack += [source for source, _ in node.next_functions]
-
-
-def _hessian_product(
-    gradients: dict[str, Tensor],
-    parameters: dict[str, nn.Parameter],
-    v: dict[str, Tensor],
-    *,
-    keep_graph: bool,
-) -> dict[str, Tensor]:
-    try:
-        product = torch.autograd.grad(
-            list(gradients.values()),
-            list(parameters.values()),
-            [v[name].to(g.dtype) for name, g in gradients.items()],
-            retain_graph=keep_graph,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+    if any(kind_of(node) == "Error" for node in second.graph):  # torch::autograd::Error
         raise WorkloadError(
-            f"hutchinson needs a second derivative, which this model lacks ({reason}): "
-            + _FIRST_ORDER
-        ) from error
-    return dict(zip(parameters, product, strict=True))
+            "hutchinson needs a second derivative, and a custom kernel of this model is marked "
+            f"once_differentiable: {_FIRST_ORDER}"
+        )
 
 
 @contextmanager

@@ -20,7 +20,12 @@ def probe_generator(
 
 
 def rademacher(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent ±1 with equal chances, in the shape, dtype, device and sharding of `like`.
+    """`signs` in the dtype of `like`."""
+    return signs(like, generator).to(like.dtype)
+
+
+def signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent ±1 with equal chances, one byte each, in `like`'s shape, device and sharding.
 
     A sharded probe is drawn whole and dealt out by the first rank, so that shards and replicas
     agree on it whatever their generators.
@@ -29,10 +34,10 @@ def rademacher(like: Tensor, generator: torch.Generator) -> Tensor:
     n = like.numel()
     words = torch.empty(-(-n // 8), dtype=torch.int64, device=generator.device)
     bits = words.random_(-(2**63), None, generator=generator).view(torch.int8)[:n]
-    signs = bits.bitwise_and_(2).sub_(1).view(like.shape).to(like.device, like.dtype)
+    drawn = bits.bitwise_and_(2).sub_(1).view(like.shape).to(like.device)
     if isinstance(like, DTensor):
-        return distribute_tensor(signs, like.device_mesh, like.placements)
-    return signs
+        return distribute_tensor(drawn, like.device_mesh, like.placements)
+    return drawn
 
 
 def add_product(

@@ -8,6 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustlr.curvature.base import Estimator, Problem
+from robustlr.curvature.sharding import whole
+from robustlr.curvature.sums import collected, squared_sum
 from robustlr.errors import WorkloadError
 
 
@@ -26,10 +28,20 @@ class SquaredGradient(Estimator):
         return 0.0
 
     def _diagonal(self, problem: Problem) -> dict[str, Tensor]:
-        gradients = {n: p.grad for n, p in problem.parameters().items() if p.grad is not None}
-        if not gradients:
-            raise WorkloadError(
-                "squared_gradient reads the step's gradient, and there is none: call it after "
-                "backward and before zero_grad, or use estimator = 'hutchinson'"
-            )
-        return {name: (g.detach() / problem.loss_scale).square() for name, g in gradients.items()}
+        scale = problem.loss_scale
+        return {name: (g / scale).square() for name, g in _gradients(problem).items()}
+
+    def _trace(self, problem: Problem) -> Tensor:
+        norms = (squared_sum(whole(g)) for g in _gradients(problem).values())
+        return collected(norms) / problem.loss_scale**2
+
+
+def _gradients(problem: Problem) -> dict[str, Tensor]:
+    """``.grad`` by name. Raises WorkloadError where no parameter has one."""
+    held = {n: p.grad.detach() for n, p in problem.parameters().items() if p.grad is not None}
+    if not held:
+        raise WorkloadError(
+            "squared_gradient reads the step's gradient, and there is none: call it after "
+            "backward and before zero_grad, or use estimator = 'hutchinson'"
+        )
+    return held

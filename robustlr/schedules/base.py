@@ -37,7 +37,7 @@ class Feedback:
     step: completed updates, from 0. train_loss: mean loss of the update's global batch.
     curvature_trace: estimate of tr(H) at the current weights; None where none was made.
     curvature_extremes: lowest and highest trace that the estimated diagonal of H allows
-    (n times its smallest and largest entry); None where there is no diagonal.
+    (n times its smallest and largest entry); None where they were not asked for.
     """
 
     step: int
@@ -52,12 +52,15 @@ class CurvatureRequest:
 
     estimator: a name of `robustlr.curvature`. every: updates between estimates.
     batch_fraction: share of the update's batch it may use. probes: probes per estimate.
+    extremes: whether the feedback needs `curvature_extremes` too, which takes a diagonal and the
+        memory of some copies of the weights.
     """
 
     estimator: str = "hutchinson"
     every: int = 40
     batch_fraction: float = 0.125
     probes: int = 1
+    extremes: bool = False
 
 
 class AnySchedule(ABC):

@@ -157,6 +157,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             every=self.every,
             batch_fraction=self.batch_fraction,
             probes=self.probes,
+            extremes=self.bounds == "eigenvalue",
         )
 
     def init(self, num_steps: int) -> CurvatureAdaptiveState:

@@ -87,7 +87,7 @@ class CurvatureAdaptiveLR(TorchScheduler):
         self.curvature_passes = 0.0
         """Cost of all ranks' estimates so far, in example passes."""
         self._estimator = make_estimator(request.estimator, probes=request.probes)
-        self._fraction = request.batch_fraction
+        self._fraction, self._extremes = request.batch_fraction, request.extremes
         self._model, self._loss_fn, self._sample_loss_fn = _bare(model), loss_fn, sample_loss_fn
         self._seed = seed
 
@@ -115,6 +115,7 @@ class CurvatureAdaptiveLR(TorchScheduler):
             sample_loss_fn=self._sample_loss_fn,
             reduce=mean_over_ranks,
             loss_scale=loss_scale,
+            diagonal=self._extremes,
         )
         self.curvature_passes += estimate.cost * world_size()
         failed = bool(self.telemetry.get("curvature_failed"))

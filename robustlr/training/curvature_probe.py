@@ -62,6 +62,7 @@ class CurvatureProbe:
             sample_loss_fn=self._workload.sampled_loss,
             reduce=self._mean_over_ranks,
             loss_scale=accelerator.scaler.get_scale() if accelerator.scaler else 1.0,
+            diagonal=self._request.extremes,
         )
         costs.curvature_passes += estimate.cost * accelerator.num_processes
         return estimate

@@ -34,13 +34,20 @@ def share(case: Case, rank: int) -> Any:
 
 
 def estimate(
-    case: Case, estimator: Estimator, batch: Any, step: int, rank: int, reduce: Reduce
+    case: Case,
+    estimator: Estimator,
+    batch: Any,
+    step: int,
+    rank: int,
+    reduce: Reduce,
+    diagonal: bool = True,
 ) -> CurvatureEstimate:
     return estimator.estimate(
         *(case.model, batch, probe_generator(0, step, rank)),
         loss_fn=case.loss_fn,
         sample_loss_fn=case.sample_loss_fn,
         reduce=reduce,
+        diagonal=diagonal,
     )
 
 
@@ -56,6 +63,8 @@ def replicated(rank: int) -> dict[str, Any]:
         ]
         out[estimator.name] = [[e.trace, *e.extremes] for e in found]
         out[f"{estimator.name} diagonal"] = dict(found[0].diagonal)
+        alone = estimate(case, estimator, share(case, rank), 0, rank, mean_over_ranks, False)
+        out[f"{estimator.name} trace"] = alone.trace
     return out
 
 
@@ -71,6 +80,8 @@ def test_replicas_agree_and_estimate_the_union(tmp_path: Path) -> None:
     for estimator in REPLICATED:
         name = estimator.name
         assert first[name] == second[name]  # to the bit
+        assert first[f"{name} trace"] == second[f"{name} trace"]
+        assert first[f"{name} trace"] == pytest.approx(first[name][0][0], rel=1e-9)
         ours, theirs = first[f"{name} diagonal"], second[f"{name} diagonal"]
         assert not torch.equal(ours["0.weight"], theirs["0.weight"])  # independent probes
         both = torch.stack([sum(d.sum() for d in h.values()) for h in (ours, theirs)])
@@ -94,6 +105,8 @@ def sharded(rank: int) -> dict[str, Any]:
             for step in range(DRAWS if estimator.name == "gauss_newton" else 3)
         ]
         out[estimator.name] = [[e.trace, *e.extremes] for e in found]
+        alone = estimate(case, estimator, share(case, rank), 0, rank, mean_over_ranks, False)
+        out[f"{estimator.name} trace"] = alone.trace
     out["untouched"] = all(
         torch.equal(p.full_tensor(), w) and p.grad is None
         for p, w in zip(case.model.parameters(), weights, strict=True)
@@ -111,6 +124,9 @@ def test_shards_agree_and_equal_one_process(tmp_path: Path) -> None:
     case = mlp()
     for estimator in SHARDED:
         assert first[estimator.name] == second[estimator.name]
+        alone = first[f"{estimator.name} trace"]
+        assert alone == second[f"{estimator.name} trace"]
+        assert alone == pytest.approx(first[estimator.name][0][0], rel=1e-9)
     assert first["untouched"]
     assert second["untouched"]
     assert "'gauss_newton' or 'finite_difference'" in first["refusal"]

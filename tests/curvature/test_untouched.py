@@ -31,7 +31,9 @@ def dropping_transformer() -> Case:
     return transformer(dropout=0.5)
 
 
-def train(case: Case, estimator: Estimator | None, steps: int = 6) -> list[torch.Tensor]:
+def train(
+    case: Case, estimator: Estimator | None, *, diagonal: bool = True, steps: int = 6
+) -> list[torch.Tensor]:
     seen = []
     optimizer = torch.optim.SGD(case.model.parameters(), lr=0.1, momentum=0.9)
     torch.manual_seed(11)
@@ -44,6 +46,7 @@ def train(case: Case, estimator: Estimator | None, steps: int = 6) -> list[torch
                 *(case.model, case.batch, torch.Generator().manual_seed(1)),
                 loss_fn=case.loss_fn,
                 sample_loss_fn=case.sample_loss_fn,
+                diagonal=diagonal,
             )
         optimizer.step()
         seen.append(loss.detach())
@@ -53,10 +56,12 @@ def train(case: Case, estimator: Estimator | None, steps: int = 6) -> list[torch
 
 @pytest.mark.parametrize("estimator", EVERY, ids=lambda e: e.name)
 @pytest.mark.parametrize("problem", [noisy_net, dropping_transformer])
+@pytest.mark.parametrize("diagonal", [True, False])
 def test_training_is_bit_identical_with_the_estimator_on_or_off(
-    problem: Callable[[], Case], estimator: Estimator
+    problem: Callable[[], Case], estimator: Estimator, diagonal: bool
 ) -> None:
-    without, with_it = train(problem(), None), train(problem(), estimator)
+    without = train(problem(), None)
+    with_it = train(problem(), estimator, diagonal=diagonal)
     for a, b in zip(without, with_it, strict=True):
         assert torch.equal(a, b)
 

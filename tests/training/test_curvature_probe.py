@@ -74,7 +74,9 @@ def test_the_first_estimate_is_the_one_made_by_hand() -> None:
     model = workload.model(5)
     batch = workload.examples("train", 5).batch(BatchOrder(1000, 64, 5).batch(0))
     by_hand = Hutchinson(probes=3).estimate(
-        *(model, leading_examples(batch, 0.125), probe_generator(5, 0, 0)), loss_fn=workload.loss
+        *(model, leading_examples(batch, 0.125), probe_generator(5, 0, 0)),
+        loss_fn=workload.loss,
+        diagonal=False,
     )
     assert curve["curvature_trace"][-1] == by_hand.trace
     assert curve["curvature_passes"][-1] == by_hand.cost == 8 * 10.0
