@@ -50,14 +50,11 @@ def test_it_is_the_sum_of_the_diagonal(name: str, estimator: Estimator) -> None:
         assert_agree(case, estimator, loss_scale=1024.0)
 
 
-@pytest.mark.parametrize("checkpointed", [True, False])
-def test_parts_of_tied_and_recomputed_weights_add_up(checkpointed: bool) -> None:
+@pytest.mark.parametrize("use_reentrant", [None, False])
+def test_parts_of_tied_and_recomputed_weights_add_up(use_reentrant: bool | None) -> None:
     case = transformer(dropout=0.3)
-    case.model.checkpointed = checkpointed
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
+    case.model.checkpointed = use_reentrant
     assert_agree(case, Hutchinson())
-    assert not torch.equal(torch.get_rng_state(), state)  # the loss itself draws masks
 
 
 def test_frozen_and_unused_parameters_have_no_part() -> None:
