@@ -45,6 +45,10 @@ class StudyConflictError(RobustlrError):
     """A study on disk that contradicts what it is asked to do now."""
 
 
+class CellStoppedError(RobustlrError):
+    """The training of a cell was told to stop, and did; the cell is to go on another time."""
+
+
 class CellsFailedError(RobustlrError):
     """The study ended, but some of its cells failed."""
 

@@ -1,6 +1,7 @@
 """Training one cell."""
 
+from robustlr.training.keeper import Checkpoints
 from robustlr.training.loop import train
 from robustlr.training.setting import end_training
 
-__all__ = ["end_training", "train"]
+__all__ = ["Checkpoints", "end_training", "train"]

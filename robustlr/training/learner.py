@@ -8,6 +8,7 @@ in Accelerate's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from robustlr.errors import WorkloadError
 from robustlr.optimizers import build_optimizer
 from robustlr.specs import Cell
+from robustlr.training.optimizer_state import optimizer_state, restore_optimizer
 from robustlr.workloads import Batch, Workload
 
 
@@ -41,10 +43,11 @@ class Learner:
         if self._scaled:
             self.optimizer = accelerator.prepare_optimizer(self.optimizer)
 
-    def backward(self, micro: list[Batch]) -> float:
-        """Gradient of the mean loss over the update's batch; the loss, reduced over ranks.
+    def backward(self, micro: list[Batch], stop: Callable[[], bool]) -> tuple[float, bool]:
+        """Gradient of the mean loss over the update's batch; (the loss, whether to stop).
 
-        micro: this rank's share of every micro-batch.
+        micro: this rank's share of every micro-batch. stop: asked whether this rank is to stop;
+        both answers are agreed between ranks, in one reduction.
         """
         total: Tensor | None = None
         for position, batch in enumerate(micro):
@@ -57,9 +60,11 @@ class Learner:
                     torch.autograd.backward(share)
             total = share.detach() if total is None else total + share.detach()
         assert total is not None, "an update has at least one micro-batch"
-        if self._accelerator.num_processes > 1:
-            total = self._accelerator.reduce(total.double(), reduction="mean")
-        return float(total)
+        if self._accelerator.num_processes == 1:
+            return float(total), stop()
+        both = torch.stack([total.double(), torch.full_like(total, stop(), dtype=torch.float64)])
+        mean_loss, stopped = self._accelerator.reduce(both, reduction="mean").tolist()
+        return mean_loss, stopped > 0.0
 
     def _synchronised(self, synchronise: bool) -> AbstractContextManager[Any]:
         if synchronise or self._accelerator.num_processes == 1:
@@ -100,6 +105,41 @@ class Learner:
             total += value.sum().item()
         # a finite sum has finite terms; the other way round needs a closer look
         return math.isfinite(total) or all(bool(value.isfinite().all()) for value in self._values)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that an update changes: weights, buffers, optimizer, scaler."""
+        scaler = self._accelerator.scaler
+        return {
+            "model": self._model_state(),
+            "optimizer": optimizer_state(self._bare_optimizer()),
+            "scaler": scaler.state_dict() if scaler else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`. Raises ValueError, and changes nothing, for another model's."""
+        ours, theirs = self._model_state(), state["model"]
+        if {k: _kind(v) for k, v in ours.items()} != {k: _kind(v) for k, v in theirs.items()}:
+            raise ValueError("is of another model")
+        if len(state["optimizer"]["groups"]) != len(self.optimizer.param_groups):
+            raise ValueError("is of another optimizer")
+        with torch.no_grad():
+            for name, value in ours.items():
+                if isinstance(value, Tensor):
+                    value.copy_(theirs[name])
+        restore_optimizer(self._bare_optimizer(), state["optimizer"])
+        if self._accelerator.scaler and state["scaler"]:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _model_state(self) -> dict[str, Any]:
+        """Buffers too that a state_dict leaves out."""
+        return {**dict(self.bare_model.named_buffers()), **self.bare_model.state_dict()}
+
+    def _bare_optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizer.optimizer if self._scaled else self.optimizer  # type: ignore[attr-defined]
+
+
+def _kind(value: Any) -> Any:
+    return (value.shape, value.dtype) if isinstance(value, Tensor) else type(value)
 
 
 def _checked(loss: Any) -> Tensor:

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import math
 import time
+<<<<<<< HEAD
 from contextlib import closing
+=======
+from typing import Any
+>>>>>>> 3b0e7f8 (Checkpoints of a run between two updates: safetensors and JSON, the rest of the run the same to the bit)
 
 import polars as pl
+from torch import Tensor
 
 from robustlr.errors import WorkloadError
 from robustlr.records import RunRecord, RunStatus, WorkloadFacts
@@ -20,6 +25,7 @@ from robustlr.specs import Cell
 from robustlr.training.curvature_probe import CurvatureProbe
 from robustlr.training.evaluation import Evaluator
 from robustlr.training.feed import Feed
+from robustlr.training.keeper import Checkpoints, Keeper
 from robustlr.training.learner import Learner
 from robustlr.training.order import mixed_seed
 from robustlr.training.provenance import provenance
@@ -28,19 +34,24 @@ from robustlr.training.setting import load_examples, make_accelerator, seed_torc
 from robustlr.workloads import Batch, Workload
 
 _MOST_SKIPPED = 100  # fp16 updates skipped in a row before the run counts as diverged
+_COUNTERS = ("step", "drawn", "skipped", "lr", "grad_norm")
 
 
-def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
+def train(
+    cell: Cell, workload: Workload, checkpoints: Checkpoints | None = None
+) -> tuple[RunRecord, pl.DataFrame]:
     """Train one cell on the device and the ranks of this process group.
 
+    checkpoints: where the run is put aside, and goes on from; the result is the same to the bit.
     Returns the record (COMPLETED or DIVERGED) and the curve, equal on every rank. Raises
     SpecError where the cell cannot be trained as written, WorkloadError and DataError where the
-    workload is not what it should be; and whatever the workload raises.
+    workload is not what it should be, CellStoppedError where `checkpoints` says to stop; and
+    whatever the workload raises.
     """
     chance = workload.chance_loss
     if chance is not None and not math.isfinite(chance):
         raise WorkloadError(f"workload '{cell.workload.label}': chance_loss is {chance}")
-    run = _Run(cell, workload)
+    run = _Run(cell, workload, checkpoints)
     with closing(run.feed):
         status = run.to_the_end()
     summary = run.recorder.summary(run.step)
@@ -49,7 +60,7 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
         status=status,
         summary=summary,
         facts=WorkloadFacts(
-            chance_loss=run.initial.valid_loss if chance is None else chance,
+            chance_loss=run.initial_loss if chance is None else chance,
             optimum_loss=workload.optimum_loss,
             metric=workload.metric,
         ),
@@ -64,9 +75,12 @@ def train(cell: Cell, workload: Workload) -> tuple[RunRecord, pl.DataFrame]:
 
 
 class _Run:
-    """The mutable state of one training run: `step` updates are made, `drawn` batches used."""
+    """The mutable state of one training run: `step` updates are made, `drawn` batches used.
 
-    def __init__(self, cell: Cell, workload: Workload) -> None:
+    What decides the rest of a run is in `snapshot`, or its resumption would be another run.
+    """
+
+    def __init__(self, cell: Cell, workload: Workload, checkpoints: Checkpoints | None) -> None:
         self.cell, self.training = cell, cell.training
         self.accelerator = make_accelerator(cell)
         device = self.accelerator.device
@@ -75,7 +89,6 @@ class _Run:
         self.learner = Learner(cell, workload, self.accelerator)
         self.examples = load_examples(cell, workload, device)
         self.evaluator = Evaluator(workload, self.examples, self.accelerator)
-        self.feed = Feed(self.examples["train"], cell, rank=self.rank, ranks=self.ranks)
         self.schedule = cell.schedule.lifted()
         self.state = self.schedule.init(cell.num_steps)
         self.probe = CurvatureProbe.requested_by(
@@ -86,14 +99,47 @@ class _Run:
         self.lr: float | None = None
         self.grad_norm: float | None = None
         seed_torch(mixed_seed(cell.seed, self.rank), device)  # dropout differs between ranks
-        self.initial = self._evaluate()
-        if not self.initial.finite:
+        self.stopping = False
+        self.keeper = Keeper(checkpoints, cell, self.accelerator)
+        resumed = self.keeper.resume(self)
+        self.feed = Feed(
+            self.examples["train"], cell, rank=self.rank, ranks=self.ranks, start=self.drawn
+        )
+        if not resumed:
+            self._begin()
+
+    def _begin(self) -> None:
+        initial = self._evaluate()
+        if not initial.finite:
             raise WorkloadError(
-                f"workload '{cell.workload.label}': the fresh model's loss is "
-                f"{self.initial.valid_loss} on validation and {self.initial.test_loss} on test: "
+                f"workload '{self.cell.workload.label}': the fresh model's loss is "
+                f"{initial.valid_loss} on validation and {initial.test_loss} on test: "
                 "look at its data and its initialisation"
             )
-        self.recorder.add_row(0, evaluation=self.initial)
+        self.recorder.add_row(0, evaluation=initial)
+
+    @property
+    def initial_loss(self) -> float:
+        assert self.recorder.initial is not None, "a run begins with an evaluation"
+        return self.recorder.initial.valid_loss
+
+    def weights(self) -> list[Tensor]:
+        return list(self.learner.weights)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state(),
+            "schedule": self.schedule.dump(self.state),
+            "recorder": self.recorder.state(),
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.learner.restore(snapshot["learner"])
+        self.state = self.schedule.load(snapshot["schedule"])
+        self.recorder.restore(snapshot["recorder"])
+        for name in _COUNTERS:
+            setattr(self, name, snapshot["counters"][name])
 
     def to_the_end(self) -> RunStatus:
         """Make every update; stop at once where a loss or a weight is not finite."""
@@ -108,13 +154,15 @@ class _Run:
             if not finite:
                 self.recorder.diverge(self.step, self.lr)
                 return RunStatus.DIVERGED
+            if self.step < self.cell.num_steps:
+                self.keeper.after_update(self, stop=self.stopping)
         return RunStatus.COMPLETED
 
     def _attempt_update(self) -> bool:
         """One update, unless the fp16 scaler skips it; False where the run has diverged."""
         before, micro = self.state, self.feed.update()
         self.drawn += 1
-        loss = self.learner.backward(micro)
+        loss, self.stopping = self.learner.backward(micro, self.keeper.asked_to_stop)
         if not math.isfinite(loss):
             return False
         if not self._tell_schedule(loss, micro[0]):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import polars as pl
+import torch
 
 from robustlr.records import CURVE_SCHEMA, RunSummary
 
@@ -43,7 +45,7 @@ class CurveRecorder:
     costs: Costs = field(default_factory=Costs)
     _loss_sum: float = 0.0
     _loss_count: int = 0
-    _initial: Evaluation | None = None
+    initial: Evaluation | None = None
     _best: Evaluation | None = None
     _last: Evaluation | None = None
 
@@ -75,7 +77,7 @@ class CurveRecorder:
             row[name] = getattr(self.costs, name)
         if evaluation is not None:
             row |= _numbers(evaluation)
-            self._initial = self._initial or evaluation
+            self.initial = self.initial or evaluation
             self._last = evaluation
             if evaluation.finite and (
                 self._best is None or evaluation.valid_loss < self._best.valid_loss
@@ -89,6 +91,31 @@ class CurveRecorder:
             self.add_row(step, lr=lr)
         self._last = None
 
+    def state(self) -> dict[str, Any]:
+        """Everything so far, for a checkpoint: the rows as one float64 tensor, null as NaN."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        rows = [[_number(row.get(name)) for name in names] for row in self.rows]
+        seen = {name: getattr(self, name) for name in _EVALUATIONS}
+        return {
+            "columns": names,
+            "rows": torch.tensor(rows, dtype=torch.float64),
+            "costs": asdict(self.costs),
+            "loss": (self._loss_sum, self._loss_count),
+            "evaluations": {name: value and asdict(value) for name, value in seen.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`, in place."""
+        numbers = [
+            {name: _finite(value) for name, value in zip(state["columns"], row, strict=True)}
+            for row in state["rows"].tolist()
+        ]
+        self.rows = [{**row, "step": int(row["step"] or 0)} for row in numbers]
+        self.costs = Costs(**state["costs"])
+        self._loss_sum, self._loss_count = state["loss"]
+        for name, value in state["evaluations"].items():
+            setattr(self, name, value and Evaluation(**value))
+
     def curve(self) -> pl.DataFrame:
         """All rows, with CURVE_SCHEMA's columns first and telemetry behind them."""
         extra = {name for row in self.rows for name in row} - set(CURVE_SCHEMA)
@@ -99,7 +126,7 @@ class CurveRecorder:
         """The run's numbers after `steps` updates."""
         final = {} if self._last is None else _numbers(self._last)
         best = {} if self._best is None else _numbers(self._best)
-        first = {} if self._initial is None else _numbers(self._initial)
+        first = {} if self.initial is None else _numbers(self.initial)
         return RunSummary(
             **final,
             best_valid_loss=best.get("valid_loss"),
@@ -112,6 +139,13 @@ class CurveRecorder:
             evaluation_passes=self.costs.evaluation_passes,
             wall_seconds=self.costs.wall_seconds,
         )
+
+
+_EVALUATIONS = ("initial", "_best", "_last")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, float | None]:

@@ -41,6 +41,7 @@ def loaded_ahead(
         prefetch_factor=_AHEAD,
         collate_fn=_unchanged,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # torch's own would be drawn from, once per stream
         multiprocessing_context=multiprocessing.get_context("forkserver"),
     )
     batches = iter(loader)
