@@ -30,6 +30,7 @@ def worker(
     folder. A worker begins a study that is not there yet, and never changes one that is.
     """
     from robustlr.errors import InterruptedStudyError
+    from robustlr.execution.stopping import Stop
     from robustlr.execution.worker import run_worker
     from robustlr.study import join
 
@@ -39,7 +40,7 @@ def worker(
     join(spec, paths)
     note(f"{spec.name}: worker {name} takes cells; results in {paths.root}")
     try:
-        count = run_worker(paths, name, storage=spec.execution.storage, wait=wait)
+        count = run_worker(paths, name, Stop(), storage=spec.execution.storage, wait=wait)
     except KeyboardInterrupt:
         text = "interrupted; the cell begun here waits again once the others miss this worker"
         raise InterruptedStudyError(text) from None

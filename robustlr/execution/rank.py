@@ -1,39 +1,65 @@
-"""One rank of a torchrun group: ``python -m robustlr.execution.rank CELL_JSON RESULT``."""
+"""One rank of a torchrun group: ``python -m robustlr.execution.rank FOLDER``, a `Job`'s."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
-from robustlr.errors import one_line
+import torch
+
+from robustlr.errors import CellStoppedError, one_line
+from robustlr.execution.job import Ending, Failure, Job
 from robustlr.execution.lifeline import end_with_parent
+from robustlr.execution.stopping import Stop
 from robustlr.records import write_result
-from robustlr.specs import Cell
-from robustlr.training import end_training, train
+from robustlr.training import Checkpoints, end_training, out_of_memory, train
 from robustlr.workloads import build_workload
 
-ERROR_MARK = "robustlr: "
+NOTE_MARK = "robustlr: "
 
 
-def main(cell_file: str, result: str) -> int:
+def main(folder: str) -> int:
     """Train this rank's part; rank 0 writes the result. Exit status 1 after an error."""
+    stop = Stop()
     end_with_parent()
-    cell = Cell.from_table(json.loads(Path(cell_file).read_text(encoding="utf-8")))
+    job, rank = Job(Path(folder)), int(os.environ.get("RANK", "0"))
+    cell, checkpoint, every = job.asked()
+    checkpoints = Checkpoints(path=checkpoint, every=every, stop=stop, note=_note)
     try:
-        record, curve = train(cell, build_workload(cell.workload))
+        record, curve = train(cell, build_workload(cell.workload), checkpoints)
+    except CellStoppedError as stopped:
+        job.give_up(Failure(rank, Ending.STOPPED, str(stopped), time.time()))
+        end_training()
+        return 0
     except (Exception, SystemExit) as error:
         # no end_training here: the other ranks may wait in a collective, torchrun ends them
+        when = time.time()
         traceback.print_exc()
-        detail = one_line(f"{type(error).__name__}: {error}")
-        print(f"{ERROR_MARK}{detail}", flush=True)
+        job.give_up(Failure(rank, *_said(error), when))
         return 1
-    if os.environ.get("RANK", "0") == "0":
-        write_result(Path(result), record, curve)
+    if rank == 0:
+        write_result(job.result, record, curve)
     end_training()
     return 0
+
+
+def _said(error: BaseException) -> tuple[Ending, str]:
+    memory = out_of_memory(error)
+    if memory is not None:
+        return Ending.MEMORY, memory
+    text = one_line(f"{type(error).__name__}: {error}")
+    # gloo's and NCCL's own words; a plain RuntimeError is all that gloo has for them
+    lost = isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and ("gloo" in text or "NCCL" in text)
+    )
+    return (Ending.LOST if lost else Ending.RAISED), text
+
+
+def _note(text: str) -> None:
+    print(f"{NOTE_MARK}{text}", flush=True)
 
 
 if __name__ == "__main__":

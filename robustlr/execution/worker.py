@@ -1,7 +1,8 @@
 """One worker process: ``python -m robustlr.execution.worker ROOT WORKER``.
 
 Takes cells until none is left. It ends with its parent, ignores Ctrl-C (the parent decides), and
-says in its last line of output why it gave up, if it did.
+says in its last line of output why it gave up, if it did. SIGTERM makes it put its cell aside,
+with a checkpoint, and end with status 0.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import polars as pl
 
 from robustlr.errors import RobustlrError, StorageError, WorkloadError, one_line
 from robustlr.execution.lifeline import end_with_parent, tell_parent
+from robustlr.execution.stopping import Stop
 from robustlr.records import RunPaths, RunRecord, read_spec
 from robustlr.specs import Cell, StudySpec, WorkloadSpec
 from robustlr.study import CellQueue, agree_on_code, hold, open_queue, with_storage, work
@@ -27,11 +29,12 @@ from robustlr.workloads import Workload, build_workload, code_hash
 
 def main(root: str, name: str) -> int:
     """Exit status: 0 when no cell is left, 1 when the study cannot go on."""
+    stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     paths = RunPaths(Path(root))
     try:
-        run_worker(paths, name)
+        run_worker(paths, name, stop)
     except RobustlrError as error:
         tell_parent(str(error))
         return error.exit_code
@@ -45,13 +48,13 @@ def main(root: str, name: str) -> int:
 
 
 def run_worker(
-    paths: RunPaths, name: str, *, storage: str | None = None, wait: bool = False
+    paths: RunPaths, name: str, stop: Stop, *, storage: str | None = None, wait: bool = False
 ) -> int:
     """Take cells of the study in `paths` until none is left; how many got their result here.
 
-    storage: the queue's address, where the folder or the environment does not tell it whole.
-    wait: stay while others are at work, in case one of them vanishes. Raises RobustlrError where
-    the study cannot go on.
+    stop: says when to put the cell aside and end. storage: the queue's address, where the folder
+    or the environment does not tell it whole. wait: stay while others are at work, in case one of
+    them vanishes. Raises RobustlrError where the study cannot go on.
     """
     lock = hold(paths.worker_lock(name))
     if lock is None:
@@ -60,7 +63,8 @@ def run_worker(
         spec = with_storage(read_spec(paths), storage)
         _check(spec, open_queue(spec, paths, patient=True))
         life = f"{name}#{secrets.token_hex(3)}" if spec.execution.storage else name
-        return work(paths, life, partial(_run_cell, spec), storage=storage, wait=wait)
+        run_cell = partial(_run_cell, spec, paths, stop)
+        return work(paths, life, run_cell, storage=storage, wait=wait, stop=stop)
     finally:
         lock.release()
 
@@ -87,17 +91,40 @@ def _check(spec: StudySpec, queue: CellQueue) -> None:
             build_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-def _run_cell(spec: StudySpec, cell: Cell) -> tuple[RunRecord, pl.DataFrame]:
+def _run_cell(
+    spec: StudySpec, paths: RunPaths, stop: Stop, cell: Cell
+) -> tuple[RunRecord, pl.DataFrame]:
+    checkpoint = paths.checkpoint(cell.key)
     if cell.training.processes_per_cell > 1:
         from robustlr.execution.group import run_group
 
-        execution = spec.execution
-        return run_group(
-            cell, threads=execution.threads_per_cell, timeout=execution.timeout_seconds
-        )
-    from robustlr.training import train
+        return run_group(cell, spec.execution, checkpoint, stop=stop, note=_note)
+    from robustlr.training import Checkpoints, out_of_memory, train
 
-    return train(cell, _workload(cell.workload))
+    every = spec.execution.checkpoint_every
+    checkpoints = Checkpoints(path=checkpoint, every=every, stop=stop, note=_note)
+    try:
+        return train(cell, _workload(cell.workload), checkpoints)
+    except Exception as error:
+        memory = out_of_memory(error)
+        if memory is None:
+            raise
+        traceback.print_exc()
+    _free_memory()  # out here nothing holds on to the frames of the error any more
+    raise WorkloadError(f"{memory}; a smaller batch, or more accumulation_steps, needs less")
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _note(text: str) -> None:
+    print(text, flush=True)
 
 
 def _workload(spec: WorkloadSpec) -> Workload:

@@ -45,11 +45,19 @@ class RunPaths:
         return self.root / "locks"
 
     @property
+    def checkpoints(self) -> Path:
+        """Where cells that were put aside go on from; gone once a cell has its result."""
+        return self.root / "checkpoints"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 
     def cell(self, key: str) -> Path:
         return self.cells / f"{key}.parquet"
+
+    def checkpoint(self, key: str) -> Path:
+        return self.checkpoints / f"{key}.safetensors"
 
     def cell_log(self, key: str) -> Path:
         return self.logs / f"cell-{key}.log"
@@ -77,7 +85,7 @@ class RunPaths:
 
     def create(self) -> None:
         """Make the folders. Raises StorageError where that is not allowed or possible."""
-        for folder in (self.root, self.cells, self.logs, self.locks):
+        for folder in (self.root, self.cells, self.checkpoints, self.logs, self.locks):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

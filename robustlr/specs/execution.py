@@ -14,8 +14,10 @@ class ExecutionSpec:
     """Where cells run; none of it changes a result.
 
     threads_per_cell: CPU threads of a worker. cells_per_gpu: small models that share a GPU, each
-    in a worker of its own. max_retries: further attempts at a cell whose worker died.
-    timeout_seconds: a multi-process cell that takes longer is ended and has failed.
+    in a worker of its own. max_retries: further attempts at a cell whose worker or group of
+    processes died. checkpoint_every: updates between the checkpoints of a cell, from which a
+    further attempt goes on; 0: only when its worker is told to stop. timeout_seconds: a
+    multi-process cell that makes no update for longer is ended, and tried again.
     storage: the queue, "postgresql://user@host/database"; none: a journal file in the study's
     folder, for one machine. heartbeat_seconds: how often a worker says that it lives; after six
     heartbeats without a word its cell is another's. slurm: what to ask of a cluster.
@@ -24,6 +26,7 @@ class ExecutionSpec:
     threads_per_cell: int = 1
     cells_per_gpu: int = 1
     max_retries: int = 2
+    checkpoint_every: int = 0
     timeout_seconds: float = 24 * 3600.0
     storage: str = field(default="", repr=False)  # may hold a password
     heartbeat_seconds: float = 10.0
@@ -35,6 +38,8 @@ class ExecutionSpec:
                 raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_retries < 0:
             raise SpecError(f"max_retries must be 0 or more, got {self.max_retries}")
+        if self.checkpoint_every < 0:
+            raise SpecError(f"checkpoint_every must be 0 or more, got {self.checkpoint_every}")
         for name in ("timeout_seconds", "heartbeat_seconds"):
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} must be positive, got {getattr(self, name)}")

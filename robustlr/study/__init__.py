@@ -1,9 +1,9 @@
 """A StudySpec as an Optuna study of cells."""
 
-from robustlr.study.failure import record_failure
 from robustlr.study.joining import join
 from robustlr.study.locks import hold, is_held
 from robustlr.study.opening import STORAGE_VARIABLE, open_queue, with_storage
+from robustlr.study.outcome import record_failure
 from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare
 from robustlr.study.queue import CellQueue, Claim, Sign, Tally
 from robustlr.study.sharing import agree_on_code

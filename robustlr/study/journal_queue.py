@@ -115,7 +115,7 @@ class JournalQueue(CellQueue):
     def fail(self, claim: Claim, reason: str) -> bool:
         return self.take_away(claim, reason, retry=False)
 
-    def take_away(self, claim: Claim, reason: str, *, retry: bool) -> bool:
+    def take_away(self, claim: Claim, reason: str, *, retry: bool, blame: bool = True) -> bool:
         with self._one_write():
             trial = self._storage.get_trial(claim.trial)
             if trial.state is not TrialState.RUNNING:
@@ -126,7 +126,7 @@ class JournalQueue(CellQueue):
                 again = {
                     CELL: claim.key,
                     SETTING: trial.user_attrs.get(SETTING, ""),
-                    ATTEMPT: claim.attempt + 1,
+                    ATTEMPT: claim.attempt + blame,
                 }
                 self._study.add_trial(
                     create_trial(

@@ -115,8 +115,13 @@ def prepare(
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
     if not is_anyone_alive(spec, queue):
         queue.forget_agreements(AGREEMENTS)
-        for leftover in paths.cells.glob(".*.tmp"):  # of writers that were killed
-            leftover.unlink(missing_ok=True)
+        for folder in (paths.cells, paths.checkpoints):
+            for leftover in folder.glob(".*.tmp"):  # of writers that were killed
+                leftover.unlink(missing_ok=True)
+    done = {record.cell.key for record in current.done}
+    for checkpoint in paths.checkpoints.iterdir():
+        if checkpoint.stem in done:  # of a worker that was killed before it removed it
+            checkpoint.unlink(missing_ok=True)
     agree_on_version(spec, queue)
     write_json(paths.spec, spec.table())
     queue.add(current.to_run, spec)

@@ -114,7 +114,7 @@ class PostgresqlQueue(CellQueue):
     def fail(self, claim: Claim, reason: str) -> bool:
         return self.take_away(claim, reason, retry=False)
 
-    def take_away(self, claim: Claim, reason: str, *, retry: bool) -> bool:
+    def take_away(self, claim: Claim, reason: str, *, retry: bool, blame: bool = True) -> bool:
         ended = {"trial": claim.trial, "reason": json.dumps(reason)}
 
         def end(connection: Connection[Any], _: bool) -> bool:
@@ -123,7 +123,11 @@ class PostgresqlQueue(CellQueue):
             if trial is None:
                 return False
             if retry:
-                again = {"study": self._study, "old": trial[0], "attempt": str(claim.attempt + 1)}
+                again = {
+                    "study": self._study,
+                    "old": trial[0],
+                    "attempt": str(claim.attempt + blame),
+                }
                 connection.execute(sql.AGAIN, again)
             return True
 

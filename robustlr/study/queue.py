@@ -96,8 +96,17 @@ class CellQueue(ABC):
         """End a trial as FAIL, and say why; False where somebody ended it before."""
 
     @abstractmethod
-    def take_away(self, claim: Claim, reason: str, *, retry: bool) -> bool:
-        """`fail`, and in the same step let the cell wait for its next attempt if `retry`."""
+    def take_away(self, claim: Claim, reason: str, *, retry: bool, blame: bool = True) -> bool:
+        """`fail`, and in the same step let the cell wait for its next attempt if `retry`.
+
+        blame: whether this attempt counts among those a cell has.
+        """
+
+    def put_back(self, claim: Claim) -> bool:
+        """Let the cell wait again: its worker was told to stop, which is no fault of the cell."""
+        return self.take_away(
+            claim, "put back: its worker was told to stop", retry=True, blame=False
+        )
 
     @abstractmethod
     def waiting(self) -> set[str]:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from robustlr.records import RunPaths
 from robustlr.specs import Cell, StudySpec
-from robustlr.study.failure import record_failure
 from robustlr.study.locks import boot, is_held
+from robustlr.study.outcome import record_failure, standing_record
 from robustlr.study.queue import CellQueue, Claim, Sign
 
 _MISSED_BEATS = 6
@@ -67,7 +67,9 @@ class Vigil:
         retry = retry and cell is not None
         last = claim.attempt > self.spec.execution.max_retries
         ours = self.queue.take_away(claim, reason, retry=retry and not last)
-        if ours and cell is not None and retry and last and not self.paths.cell(cell.key).exists():
+        if not (ours and cell is not None and retry and last):
+            return
+        if standing_record(self.paths, cell.key) is None:
             record_failure(self.paths, cell, f"{reason}, {claim.attempt} times")
 
     def _is_gone(self, worker: str, sign: Sign | None, now: float) -> bool:

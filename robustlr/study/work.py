@@ -8,21 +8,20 @@ from collections.abc import Callable
 
 import polars as pl
 
-from robustlr.errors import DataError, RobustlrError, StorageError, one_line
+from robustlr.errors import CellStoppedError, RobustlrError, StorageError, one_line
 from robustlr.records import (
     RunPaths,
     RunRecord,
     RunStatus,
     empty_curve,
-    read_record,
     read_spec,
     write_atomic,
-    write_result,
 )
 from robustlr.specs import Cell
 from robustlr.study.heartbeat import Heartbeat
 from robustlr.study.locks import is_held
 from robustlr.study.opening import open_queue, with_storage
+from robustlr.study.outcome import standing_record, write_outcome
 from robustlr.study.queue import CellQueue, Claim
 from robustlr.study.vigil import Vigil
 
@@ -38,11 +37,14 @@ def work(
     *,
     storage: str | None = None,
     wait: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run cells until none waits; the number of cells this worker finished.
 
     storage: the queue's address, where the folder or the environment does not tell it whole.
     wait: stay while others are at work, in case one of them vanishes and leaves its cell.
+    stop: asked before every cell whether to take no more; a cell that raises CellStoppedError
+    waits again.
     A cell whose workload raises is recorded as FAILED, its traceback in the cell's log. A result
     is discarded where the cell was taken from us, since we seemed to be gone.
     Raises StorageError where results or the queue cannot be written.
@@ -56,7 +58,7 @@ def work(
     vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells, me=worker)
     finished = 0
     with pulse.start(queue):
-        while True:
+        while not stop():
             claim = queue.claim(worker)
             if claim is not None:
                 finished += _attempt(paths, queue, claim, cells.get(claim.key), run_cell)
@@ -76,31 +78,27 @@ def _attempt(
     if cell is None:
         queue.fail(claim, "the study no longer asks for this cell")
         return False
-    record = _existing(paths, claim.key)
+    record = standing_record(paths, claim.key)
     if record is None:
-        record, curve = _run(paths, cell, run_cell)
+        try:
+            record, curve = _run(paths, cell, run_cell)
+        except CellStoppedError as stopped:
+            print(stopped, flush=True)
+            queue.put_back(claim)
+            return False
         if not queue.holds(claim):
             print(f"cell {claim.key}: another worker has taken it over; this result is discarded")
             return False
-        write_result(paths.cell(cell.key), record, curve)
+        write_outcome(paths, record, curve)
     if record.status is RunStatus.FAILED:
         return queue.fail(claim, record.reason)
     return queue.complete(claim, record.value)
 
 
-def _existing(paths: RunPaths, key: str) -> RunRecord | None:
-    """A result that stands already: its worker died between writing and telling."""
-    try:
-        record = read_record(paths.cell(key))
-    except DataError:
-        return None
-    return None if record.status is RunStatus.FAILED else record
-
-
 def _run(paths: RunPaths, cell: Cell, run_cell: RunCell) -> tuple[RunRecord, pl.DataFrame]:
     try:
         return run_cell(cell)
-    except StorageError:
+    except (StorageError, CellStoppedError):
         raise
     except (Exception, SystemExit) as error:
         if not isinstance(error, RobustlrError):

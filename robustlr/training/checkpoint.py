@@ -58,8 +58,9 @@ def read_checkpoint(path: Path, identity: Mapping[str, str]) -> tuple[Any, dict[
 
 
 def _checksum(header: str, tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32 over the header and every tensor's bytes."""
+    """CRC-32 over the header and every tensor: name, shape, dtype, bytes."""
     sum_ = zlib.crc32(header.encode())
-    for name in sorted(tensors):
-        sum_ = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, sum_)
+    for name, tensor in sorted(tensors.items()):
+        sum_ = zlib.crc32(f"{name} {list(tensor.shape)} {tensor.dtype}".encode(), sum_)
+        sum_ = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, sum_)
     return sum_

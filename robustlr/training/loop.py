@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-<<<<<<< HEAD
 from contextlib import closing
-=======
 from typing import Any
->>>>>>> 3b0e7f8 (Checkpoints of a run between two updates: safetensors and JSON, the rest of the run the same to the bit)
 
 import polars as pl
 from torch import Tensor

@@ -41,7 +41,9 @@ class Packer:
         if type(value) in (tuple, torch.Size):
             return {"tuple": self.pack(list(value), where)}
         if isinstance(value, Mapping) and all(isinstance(key, str | int) for key in value):
-            pairs = [[key, self.pack(item, f"{where}.{key}")] for key, item in value.items()]
+            pairs = [
+                [key, self.pack(item, f"{where}.{key}".lstrip("."))] for key, item in value.items()
+            ]
             return {"dict": pairs}
         raise UnpackableError(f"{where or 'a value'} is a {type(value).__name__}")
 

@@ -1,40 +1,59 @@
-"""Cells that two ranks train together, by real torchrun groups (gloo on CPU)."""
+"""Cells that two ranks train together, by real torchrun groups (gloo on CPU), and their faults."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+import psutil
 import pytest
 
-from robustlr.errors import WorkloadError
+from robustlr.errors import CellStoppedError, WorkloadError
 from robustlr.execution.group import run_group
-from robustlr.records import RunStatus
-from robustlr.specs import Cell
+from robustlr.records import RunRecord, RunStatus
+from robustlr.specs import Cell, ExecutionSpec
 from robustlr.training import train
 from robustlr.workloads import build_workload
+from tests.execution.slow_cells import FOLDER, RANK, leave_faults
 from tests.small_study import small_spec
+from tests.training.interrupted import without_time
 
 pytestmark = pytest.mark.slow
 
 
-def pair(**edits: object) -> Cell:
-    spec = small_spec(training={"processes_per_cell": 2, "eval_every": 10}, **edits)
-    return next(spec.cells())
+def pair(name: str = "Slow", **edits: object) -> Cell:
+    factory = {"workload": {"factory": f"tests.execution.slow_cells:{name}"}}
+    training = {"training": {"processes_per_cell": 2, "eval_every": 10}}
+    return next(small_spec(**(factory | training | edits)).cells())
 
 
-def test_two_ranks_give_the_curve_of_one() -> None:
-    cell = pair(workload={"kind": "digits_mlp", "hidden": [16]}, batch_size=32)
-    record, curve = run_group(cell, threads=1, timeout=120)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(RANK, "1")
+    monkeypatch.setenv("PYTHONPATH", os.getcwd(), prepend=":")
+    return tmp_path
+
+
+def run(
+    cell: Cell, folder: Path, stop: Callable[[], bool] = lambda: False, **execution: float
+) -> tuple[RunRecord, pl.DataFrame, list[str]]:
+    """Record, curve and notes of a group, its checkpoint in `folder`."""
+    notes: list[str] = []
+    spec = ExecutionSpec(**{"timeout_seconds": 120.0} | execution)  # type: ignore[arg-type]
+    record, curve = run_group(cell, spec, folder / "checkpoint", stop=stop, note=notes.append)
+    return record, curve, notes
+
+
+def test_two_ranks_give_the_curve_of_one(folder: Path) -> None:
+    digits = {"workload": {"kind": "digits_mlp", "hidden": [16]}, "batch_size": 32}
+    record, curve, _ = run(pair(**digits), folder)
     assert record.status is RunStatus.COMPLETED
     assert record.provenance["processes"] == "2"
-    single = next(
-        small_spec(
-            workload={"kind": "digits_mlp", "hidden": [16]},
-            batch_size=32,
-            training={"eval_every": 10},
-        ).cells()
-    )
+    single = next(small_spec(**digits, training={"eval_every": 10}).cells())
     _, alone = train(single, build_workload(single.workload))
     for column in ("lr", "train_loss", "valid_loss", "test_loss", "valid_metric", "example_passes"):
         ours, theirs = curve[column].to_list(), alone[column].to_list()
@@ -44,34 +63,74 @@ def test_two_ranks_give_the_curve_of_one() -> None:
         ), column
 
 
-def test_the_reason_of_a_group_that_fails_is_the_rank_s_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_rank_raises_is_not_tried_again(folder: Path) -> None:
+    leave_faults(3)
+    with pytest.raises(WorkloadError, match=r"ended: rank 1 raised RuntimeError: no such luck$"):
+        run(pair("Raising"), folder, max_retries=2)
+    assert len(list(folder.glob("fault-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("workload", "told", "timeout"),
+    [
+        ("Killed", r"rank 1 killed by signal 9", 120.0),
+        ("OutOfMemory", r"rank 1 ran out of memory: .*can't allocate memory", 120.0),
+        ("Hanging", r"no end after 25 s", 25.0),
+    ],
+)
+def test_a_group_that_dies_is_ended_whole_and_goes_on_from_its_checkpoint(
+    folder: Path, workload: str, told: str, timeout: float
 ) -> None:
-    (tmp_path / "raising_loss.py").write_text(
-        "from robustlr.workloads.logistic import Logistic\n"
-        "class Raising(Logistic):\n"
-        "    def loss(self, model, batch):\n"
-        "        raise RuntimeError('no such luck')\n"
+    undisturbed = without_time(*run(pair(workload), folder)[:2])
+    leave_faults(1)
+    record, curve, notes = run(
+        pair(workload), folder, max_retries=1, checkpoint_every=3, timeout_seconds=timeout
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    with pytest.raises(WorkloadError, match=r"2 processes ended .*RuntimeError: no such luck"):
-        run_group(pair(workload={"factory": "raising_loss:Raising"}), threads=1, timeout=120)
+    died, resumed = notes
+    assert pl.Series([died]).str.contains(told).all(), died
+    assert died.endswith("; tried again")
+    assert resumed.endswith("goes on from update 6")
+    ours = without_time(record, curve)
+    assert ours[0] == undisturbed[0]
+    assert ours[1].equals(undisturbed[1])
+    assert_ended(folder)
 
 
-def test_a_group_that_hangs_is_ended_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hanging_model.py").write_text(
-        "import os, time\n"
-        "from robustlr.workloads.logistic import Logistic\n"
-        "class Hanging(Logistic):\n"
-        "    def model(self, seed):\n"
-        "        open(os.environ['PIDS'] + os.environ['RANK'], 'w').write(str(os.getpid()))\n"
-        "        time.sleep(600)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("PIDS", str(tmp_path / "pid-"))
-    with pytest.raises(WorkloadError, match="no end after 12 s"):
-        run_group(pair(workload={"factory": "hanging_model:Hanging"}), threads=1, timeout=12)
-    pids = [int(path.read_text()) for path in tmp_path.glob("pid-*")]
+def test_a_group_that_always_dies_fails_with_the_reason(folder: Path) -> None:
+    leave_faults(9)
+    with pytest.raises(
+        WorkloadError, match=r"^its group of 2 .*rank 1 killed by signal 9, 2 times"
+    ):
+        run(pair("Killed"), folder, max_retries=1)
+    assert len(list(folder.glob("fault-*"))) == 7
+    assert_ended(folder)
+
+
+def test_told_to_stop_it_leaves_a_checkpoint(folder: Path) -> None:
+    cell = pair(num_steps=400)
+    with pytest.raises(CellStoppedError, match=r"stopped after update \d+$"):
+        run(cell, folder, stop=lambda: (folder / "pid-1").exists())
+    assert (folder / "checkpoint").exists()
+    assert_ended(folder)
+
+
+def test_told_to_stop_while_it_hangs_it_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robustlr.execution.group._STOP_SECONDS", 3.0)
+    leave_faults(1)
+
+    def hangs() -> bool:
+        return not list(folder.glob("fault-*"))
+
+    with pytest.raises(CellStoppedError):
+        run(pair("Hanging"), folder, stop=hangs)
+    assert_ended(folder)
+
+
+def assert_ended(folder: Path) -> None:
+    """No rank that left its id is alive."""
+    pids = [int(path.read_text()) for path in folder.glob("pid-*")]
     assert pids
     deadline = time.monotonic() + 10.0  # the kernel takes a moment to clear a killed process away
     while any(map(_runs, pids)) and time.monotonic() < deadline:
@@ -80,8 +139,6 @@ def test_a_group_that_hangs_is_ended_whole(tmp_path: Path, monkeypatch: pytest.M
 
 
 def _runs(pid: int) -> bool:
-    import psutil
-
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,0 +1,89 @@
+"""Workloads that take their time or break down, for cells that are interrupted while they train.
+
+What they do to whom is read from the environment, which workers and ranks inherit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robustlr.workloads import Batch
+from robustlr.workloads.logistic import Logistic
+
+FOLDER, RANK = "ROBUSTLR_TEST_FOLDER", "ROBUSTLR_TEST_RANK"
+
+
+class Slow(Logistic):
+    """Every update takes at least 20 ms; every process leaves its id and counts its updates."""
+
+    def __init__(self) -> None:
+        super().__init__(dim=3, samples=60)
+        self.rank = os.environ.get("RANK", "0")
+        self.updates = 0
+
+    def model(self, seed: int) -> nn.Module:
+        (folder() / f"pid-{self.rank}").write_text(str(os.getpid()))
+        self.updates = 0
+        return super().model(seed)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        if model.training:
+            self.updates += 1
+            self.before_update()
+            time.sleep(0.02)
+        return super().loss(model, batch)
+
+    def before_update(self) -> None:
+        """What goes wrong."""
+
+
+class _Faulty(Slow):
+    """Breaks at the 8th update of a process, in one rank, as often as there are files left."""
+
+    def before_update(self) -> None:
+        if self.updates != 8 or self.rank != os.environ[RANK]:
+            return
+        left = sorted(folder().glob("fault-*"))
+        if left:
+            left[0].unlink()
+            self.fault()
+
+    def fault(self) -> None:
+        raise NotImplementedError
+
+
+class Killed(_Faulty):
+    def fault(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hanging(_Faulty):
+    def fault(self) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class OutOfMemory(_Faulty):
+    """More than any machine has."""
+
+    def fault(self) -> None:
+        torch.empty(1 << 58, dtype=torch.uint8)
+
+
+class Raising(_Faulty):
+    def fault(self) -> None:
+        raise RuntimeError("no such luck")
+
+
+def folder() -> Path:
+    return Path(os.environ[FOLDER])
+
+
+def leave_faults(count: int) -> None:
+    for number in range(count):
+        (folder() / f"fault-{number}").touch()
