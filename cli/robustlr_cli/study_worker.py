@@ -34,14 +34,18 @@ def worker(
     from robustlr.execution.worker import run_worker
     from robustlr.study import join
 
+    stop = Stop()
     spec, paths = locate(study, out, storage)
     sys.path[:0] = map(str, code_folders(study))
     name = f"{socket.gethostname()}-{os.getpid()}"
     join(spec, paths)
     note(f"{spec.name}: worker {name} takes cells; results in {paths.root}")
     try:
-        count = run_worker(paths, name, Stop(), storage=spec.execution.storage, wait=wait)
+        count = run_worker(paths, name, stop, storage=spec.execution.storage, wait=wait)
     except KeyboardInterrupt:
         text = "interrupted; the cell begun here waits again once the others miss this worker"
         raise InterruptedStudyError(text) from None
-    note(f"{spec.name}: no cell is left for worker {name}; it ran {count}")
+    if stop():
+        note(f"{spec.name}: worker {name} was told to stop; it ran {count}")
+    else:
+        note(f"{spec.name}: no cell is left for worker {name}; it ran {count}")

@@ -8,6 +8,7 @@ workload's own would only be raised again.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -139,21 +140,24 @@ def _torchrun(cell: Cell, job: Job, execution: ExecutionSpec, stop: Callable[[],
         ) as group,
     ):
         try:
-            return _watch(group, execution.timeout_seconds, stop)
+            return _watch(group, job, execution.timeout_seconds, stop)
         finally:
             _end_whole(group)
 
 
-def _watch(group: subprocess.Popen[bytes], timeout: float, stop: Callable[[], bool]) -> str:
+def _watch(
+    group: subprocess.Popen[bytes], job: Job, timeout: float, stop: Callable[[], bool]
+) -> str:
     """See the group end, or hang; tell it to stop where that is asked for."""
-    deadline, stopping, told = time.monotonic() + timeout, False, set[int]()
+    stopping, told = math.inf, set[int]()
     while group.poll() is None:
-        if time.monotonic() > deadline:
-            return "told to stop in vain" if stopping else f"no end after {timeout:g} s"
+        if time.time() - job.life.stat().st_mtime > timeout:
+            return f"no update for {timeout:g} s"
         if stop():
-            if not stopping:
-                stopping, deadline = True, time.monotonic() + _STOP_SECONDS
+            stopping = min(stopping, time.monotonic())
             told |= _tell_ranks(group, told)
+            if time.monotonic() - stopping > _STOP_SECONDS:
+                return "told to stop in vain"
         time.sleep(_POLL_SECONDS)
     return f"exit status {group.returncode}"
 

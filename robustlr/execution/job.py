@@ -52,7 +52,13 @@ class Job:
     def request(self) -> Path:
         return self.folder / "request.json"
 
+    @property
+    def life(self) -> Path:
+        """Touched by the ranks while they train."""
+        return self.folder / "life"
+
     def ask(self, cell: Cell, checkpoint: Path, checkpoint_every: int) -> None:
+        self.life.touch()
         write_json(self.request, [cell.table(), str(checkpoint), checkpoint_every])
 
     def asked(self) -> tuple[Cell, Path, int]:

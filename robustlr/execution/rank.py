@@ -27,7 +27,8 @@ def main(folder: str) -> int:
     end_with_parent()
     job, rank = Job(Path(folder)), int(os.environ.get("RANK", "0"))
     cell, checkpoint, every = job.asked()
-    checkpoints = Checkpoints(path=checkpoint, every=every, stop=stop, note=_note)
+    life = _Life(job, stop)
+    checkpoints = Checkpoints(path=checkpoint, every=every, stop=life.update, note=_note)
     try:
         record, curve = train(cell, build_workload(cell.workload), checkpoints)
     except CellStoppedError as stopped:
@@ -44,6 +45,21 @@ def main(folder: str) -> int:
         write_result(job.result, record, curve)
     end_training()
     return 0
+
+
+class _Life:
+    """Shows the group's parent that updates are made, once a second at most."""
+
+    def __init__(self, job: Job, stop: Stop) -> None:
+        self._job, self._stop, self._shown = job, stop, 0.0
+
+    def update(self) -> bool:
+        """In every update; whether to stop."""
+        now = time.monotonic()
+        if now - self._shown > 1.0:
+            self._shown = now
+            self._job.life.touch()
+        return self._stop()
 
 
 def _said(error: BaseException) -> tuple[Ending, str]:

@@ -103,10 +103,8 @@ class CellQueue(ABC):
         """
 
     def put_back(self, claim: Claim) -> bool:
-        """Let the cell wait again: its worker was told to stop, which is no fault of the cell."""
-        return self.take_away(
-            claim, "put back: its worker was told to stop", retry=True, blame=False
-        )
+        """Let the cell wait again, through no fault of its own."""
+        return self.take_away(claim, "its worker was told to stop", retry=True, blame=False)
 
     @abstractmethod
     def waiting(self) -> set[str]:

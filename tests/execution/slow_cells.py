@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from robustlr.workloads import Batch
-from robustlr.workloads.logistic import Logistic
+from tests.workloads.samples import Regression
 
 FOLDER, RANK = "ROBUSTLR_TEST_FOLDER", "ROBUSTLR_TEST_RANK"
 
 
-class Slow(Logistic):
+class Slow(Regression):
     """Every update takes at least 20 ms; every process leaves its id and counts its updates."""
 
     def __init__(self) -> None:
-        super().__init__(dim=3, samples=60)
+        super().__init__()
         self.rank = os.environ.get("RANK", "0")
         self.updates = 0
 
