@@ -150,8 +150,11 @@ def _watch(
 ) -> str:
     """See the group end, or hang; tell it to stop where that is asked for."""
     stopping, told = math.inf, set[int]()
+    life, since = 0.0, time.monotonic()  # seconds by our own clock, which nobody sets
     while group.poll() is None:
-        if time.time() - job.life.stat().st_mtime > timeout:
+        if (shown := job.life.stat().st_mtime) != life:
+            life, since = shown, time.monotonic()
+        if time.monotonic() - since > timeout:
             return f"no update for {timeout:g} s"
         if stop():
             stopping = min(stopping, time.monotonic())
