@@ -19,6 +19,7 @@ from robustlr.specs import Cell
 from robustlr.training import random_state
 from robustlr.training.checkpoint import read_checkpoint, write_checkpoint
 from robustlr.training.packing import Packer, UnpackableError, Unpacker
+from robustlr.workloads import Workload, code_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,17 @@ class Checkpointed(Protocol):
 class Keeper:
     """The checkpoints of one run. where: None for a run that keeps none."""
 
-    def __init__(self, where: Checkpoints | None, cell: Cell, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        where: Checkpoints | None,
+        cell: Cell,
+        workload: Workload,
+        accelerator: Accelerator,
+    ) -> None:
         self._where, self._cell, self._accelerator = where, cell, accelerator
         self._identity = {
             "cell": cell.key,
+            "code": "" if where is None else code_hash(workload),
             "robustlr": robustlr.__version__,
             "torch": torch.__version__,
             "ranks": str(accelerator.num_processes),

@@ -97,7 +97,7 @@ class _Run:
         self.grad_norm: float | None = None
         seed_torch(mixed_seed(cell.seed, self.rank), device)  # dropout differs between ranks
         self.stopping = False
-        self.keeper = Keeper(checkpoints, cell, self.accelerator)
+        self.keeper = Keeper(checkpoints, cell, workload, self.accelerator)
         resumed = self.keeper.resume(self)
         self.feed = Feed(
             self.examples["train"], cell, rank=self.rank, ranks=self.ranks, start=self.drawn

@@ -111,6 +111,18 @@ def test_a_cell_taken_away_waits_once_for_its_next_attempt(paths: RunPaths, stor
     assert [trial.value for trial in trials] == [None] * (1 + len(others)) + [2.0]
 
 
+def test_a_cell_put_back_waits_again_and_loses_no_attempt(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage, seeds=1)
+    first = claimed(queue, "told")
+    assert queue.put_back(first)
+    assert not queue.put_back(first)
+    assert len(queue.waiting()) == 4
+    assert queue.tally(queue.waiting()).failed == 0
+    keys = [claimed(queue) for _ in range(4)]
+    assert (keys[-1].key, keys[-1].attempt) == (first.key, 1)
+    assert not queue.complete(first, 1.0)
+
+
 def test_a_cell_that_waits_or_runs_is_not_added_again(paths: RunPaths, storage: str) -> None:
     queue = filled(paths, storage)
     first = claimed(queue)
