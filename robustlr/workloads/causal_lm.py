@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robustlr.errors import DataError, SpecError
@@ -79,7 +80,11 @@ class CausalLM(LanguageModel):
         return make_model(self.config, "causal_lm", self.weights)
 
     def logits(self, model: nn.Module, tokens: Tensor) -> Tensor:
-        logits: Tensor = model(input_ids=tokens, use_cache=False).logits
+        mask = None
+        if tokens.is_meta:  # without a mask transformers looks into positions, which have no values
+            length = tokens.shape[1]
+            mask = tokens.new_ones(1, 1, length, length, dtype=torch.bool)
+        logits: Tensor = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
         return logits
 
     def examples(self, split: Split, seed: int) -> Windows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +94,6 @@ class LanguageModel(Workload):
         return _cross_entropy(logits, drawn), drawn.numel()
 
 
-def _cross_entropy(logits: Tensor, targets: Any) -> Tensor:
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     # a sum over a long window of a large vocabulary is too much for half precision
     return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

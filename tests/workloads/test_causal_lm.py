@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from robustlr.errors import DataError, RobustlrError, SpecError, WorkloadError
+from robustlr.execution.flops import forward_flops
 from robustlr.schedules import parse
 from robustlr.specs import AdamW, Cell, TrainingSpec, WorkloadSpec
 from robustlr.training import train
@@ -196,3 +197,20 @@ def test_text_that_is_not_as_told(tmp_path: Path, options: dict[str, Any], messa
         workload.examples("test", 0)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_arithmetic_is_counted_without_data(architecture: str) -> None:
+    """2 operations per weight and token, and 2·2·width per pair of positions and layer."""
+    sizes = {
+        "gpt2": {"n_layer": 2, "n_embd": 32, "n_head": 2, "vocab_size": 300},
+        "llama": {
+            "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 128,
+            "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 300,
+        },
+    }[architecture]  # fmt: skip
+    options = {"path": "nowhere", "architecture": architecture, "overrides": sizes, "context": 64}
+    matrices = 2 * (4 * 32**2 + (2 if architecture == "gpt2" else 3) * 32 * 128) + 300 * 32
+    attention = 2 * 2 * 2 * 64**2 * 32
+    counted = forward_flops(WorkloadSpec(kind="hf_causal_lm", options=options))
+    assert counted == pytest.approx(2 * 64 * matrices + attention)
