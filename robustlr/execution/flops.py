@@ -4,7 +4,7 @@
 
 Legend
     F   floating-point operations of one example's forward pass, a multiply-add counted as two;
-        counted on tensors of shapes alone (torch's flop counter on the meta device)
+        by torch's flop counter, on tensors of shapes alone (the meta device) where the model can
     B   batch size; T  number of updates
     3   forward 1, backward 2: a gradient with respect to inputs, and one to weights
 
@@ -16,9 +16,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from robustlr.errors import RobustlrError, WorkloadError, one_line
 from robustlr.specs import Cell, WorkloadSpec
+
+if TYPE_CHECKING:
+    from robustlr.workloads import Batch, Workload
 
 _EXAMPLES = 2  # one example is a special case to some layers
 
@@ -43,23 +47,27 @@ def forward_flops(spec: WorkloadSpec) -> float:
     >>> forward_flops(WorkloadSpec(kind="digits_mlp", options={"hidden": (32,)})) / 2
     2368.0
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     from robustlr.workloads import build_workload
 
     workload = build_workload(spec)
-    batch = [part.to("meta") for part in workload.specimen(_EXAMPLES)]
+    batch = workload.specimen(_EXAMPLES)
     try:
-        with torch.device("meta"), torch.no_grad():
-            model = workload.model(0)
-            with FlopCounterMode(display=False) as counter:
-                workload.loss(model, batch)
-    except RobustlrError:
-        raise
-    except Exception as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
-        raise WorkloadError(
-            f"workload '{spec.label}': its arithmetic cannot be counted: {detail}"
-        ) from error
+        return _counted(workload, batch, "meta")
+    except Exception:  # a model that looks at numbers: count on real ones
+        try:
+            return _counted(workload, batch, "cpu")
+        except RobustlrError:
+            raise
+        except Exception as error:
+            detail = one_line(f"{type(error).__name__}: {error}")
+            raise WorkloadError(f"workload '{spec.label}' raised {detail}") from error
+
+
+def _counted(workload: Workload, batch: Batch, device: str) -> float:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device(device), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model = workload.model(0)
+        workload.loss(model, [part.to(device) for part in batch])
     return float(counter.get_total_flops()) / _EXAMPLES

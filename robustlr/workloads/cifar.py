@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from robustlr.errors import SpecError
 from robustlr.workloads.augmentation import Augmentation
-from robustlr.workloads.base import Split
+from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
 from robustlr.workloads.image_classification import ImageClassification
 from robustlr.workloads.image_files import as_tensor
@@ -85,6 +85,9 @@ class Cifar(ImageClassification):
                 "and width k (wrn-28-10, wrn-16-4)"
             )
         return ResNet18(self.classes)
+
+    def specimen(self, size: int) -> Batch:
+        return torch.zeros(size, 3, self.size, self.size), torch.zeros(size, dtype=torch.int64)
 
     def examples(self, split: Split, seed: int) -> ImageTensors:
         source = Source(self.path, size=_DOWNLOAD)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from torch import Tensor, nn
 
 from robustlr.errors import WorkloadError
 from robustlr.execution import training_flops
 from robustlr.execution.flops import forward_flops
 from robustlr.specs import WorkloadSpec
+from robustlr.workloads import Batch
+from robustlr.workloads.digits_mlp import DigitsMLP
 from tests.small_study import small_spec
 
 
@@ -23,21 +26,28 @@ def test_a_study_is_three_forward_passes_of_every_example() -> None:
     assert training_flops(cells) == pytest.approx(3 * one * seen)
 
 
-def test_a_model_that_cannot_do_without_numbers_is_named(
+def test_a_model_that_looks_at_numbers_is_counted_on_real_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = WorkloadSpec(factory=f"{__name__}:looking", label="looks")
-    monkeypatch.setattr("robustlr.workloads.registry.import_object", lambda _: looking)
-    with pytest.raises(WorkloadError, match="'looks': its arithmetic cannot be counted"):
-        forward_flops(spec)
+    expected = forward_flops(WorkloadSpec(kind="digits_mlp"))
+    monkeypatch.setattr("robustlr.workloads.registry.import_object", lambda _: Looks)
+    assert forward_flops(WorkloadSpec(factory=f"{__name__}:Looks")) == expected
 
 
-def looking() -> object:
+def test_a_loss_that_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robustlr.workloads.registry.import_object", lambda _: Fails)
+    with pytest.raises(WorkloadError, match="'fails' raised ValueError: no"):
+        forward_flops(WorkloadSpec(factory=f"{__name__}:Fails", label="fails"))
+
+
+class Looks(DigitsMLP):
     """Digits whose loss depends on a number in the data."""
-    from robustlr.workloads.digits_mlp import DigitsMLP
 
-    class Looks(DigitsMLP):
-        def loss(self, model, batch):  # type: ignore[no-untyped-def]
-            return super().loss(model, batch) if batch[0].sum().item() > 0 else None
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        assert batch[0].sum().item() > 0
+        return super().loss(model, batch)
 
-    return Looks()
+
+class Fails(DigitsMLP):
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        raise ValueError("no")

@@ -18,9 +18,11 @@ import pytest
 from robustlr.records import RunPaths
 from robustlr.specs import load_study, packaged_studies
 from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100
+from tests.workloads.texts_on_disk import write_wikitext
 
 SMOKES = sorted(name for name in packaged_studies() if name.endswith("-smoke"))
 DATA: dict[str, Callable[[Path], object]] = {
+    "Salesforce/wikitext": write_wikitext,
     "uoft-cs/cifar10": write_cifar10,
     "uoft-cs/cifar100": write_cifar100,
 }
