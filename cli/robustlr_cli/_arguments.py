@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustlr_cli._console import note
-
 if TYPE_CHECKING:
     from robustlr.records import RunPaths
     from robustlr.specs import StudySpec
@@ -81,11 +79,7 @@ def code_folders(study: str) -> list[Path]:
 
 def packed(spec: StudySpec, cells_per_gpu: int | None) -> StudySpec:
     """The spec with the user's own number of cells per GPU."""
-    from robustlr.execution import visible_gpus
-
     if cells_per_gpu is None:
         return spec
-    if not visible_gpus():
-        note("no GPU is visible here: --cells-per-gpu changes nothing")
     execution = dataclasses.replace(spec.execution, cells_per_gpu=cells_per_gpu)
     return dataclasses.replace(spec, execution=execution)

@@ -14,14 +14,13 @@ from robustlr_cli._arguments import (
     Out,
     Storage,
     Study,
-    code_folders,
     locate,
-    packed,
 )
 from robustlr_cli._console import note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
 from robustlr_cli.study_file import init, schema
 from robustlr_cli.study_plan import plan
+from robustlr_cli.study_run import Place, run_here, run_on_slurm
 from robustlr_cli.study_worker import worker
 
 if TYPE_CHECKING:
@@ -45,6 +44,12 @@ def run(
     ] = None,
     cells_per_gpu: CellsPerGpu = None,
     storage: Storage = None,
+    on: Annotated[
+        Place, typer.Option(help="This machine, or the cluster's [execution.slurm].")
+    ] = Place.HERE,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --on slurm: submit the jobs and return.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="Build the report at the end.")] = True,
 ) -> None:
     """Run what is missing of a study, then build its report.
@@ -52,25 +57,18 @@ def run(
     Interrupt it at will: the same command goes on with what is missing. A wider grid, more
     schedules or more seeds run only the new cells.
     """
-    from robustlr.errors import CellsFailedError, InterruptedStudyError
-    from robustlr.execution import Drive, default_workers
+    from robustlr.errors import CellsFailedError
     from robustlr.study import plan
-    from robustlr_cli._progress import Progress
 
     spec, paths = locate(study, out, storage)
-    spec = packed(spec, cells_per_gpu)
-    drive = Drive(
-        spec=spec,
-        paths=paths,
-        workers=workers or default_workers(spec),
-        folders=tuple(code_folders(study)),
-    )
-    try:
-        with Progress(spec.name) as progress:
-            drive.run(progress.show)
-    except KeyboardInterrupt:
-        text = "interrupted; the same command goes on from here"
-        raise InterruptedStudyError(text) from None
+    if on is Place.SLURM:
+        run_on_slurm(study, spec, paths, workers, cells_per_gpu, detach=detach)
+    elif detach:
+        raise typer.BadParameter("--detach needs --on slurm: a run here ends with its command")
+    else:
+        run_here(study, spec, paths, workers, cells_per_gpu)
+    if detach:
+        return
     after = plan(spec, paths)
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:

@@ -1,11 +1,14 @@
-"""Running the cells of a study on this machine."""
+"""Running the cells of a study on this machine or on a cluster."""
 
-from robustlr.execution.drive import Drive, Snapshot
+from robustlr.execution.cluster import ClusterDrive
+from robustlr.execution.drive import Drive
+from robustlr.execution.driving import Snapshot
 from robustlr.execution.estimate import Estimate, estimate_seconds
 from robustlr.execution.flops import training_flops
 from robustlr.execution.slots import default_workers, visible_gpus
 
 __all__ = [
+    "ClusterDrive",
     "Drive",
     "Estimate",
     "Snapshot",

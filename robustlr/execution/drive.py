@@ -11,27 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robustlr.errors import RobustlrError, StudyConflictError
+from robustlr.errors import RobustlrError
+from robustlr.execution.driving import Progress, Snapshot, driving
 from robustlr.execution.process import WorkerProcess
 from robustlr.execution.slots import slot_environments
 from robustlr.records import RunPaths
 from robustlr.specs import StudySpec
-from robustlr.study import STORAGE_VARIABLE, CellQueue, Claim, Vigil, hold, prepare
+from robustlr.study import STORAGE_VARIABLE, CellQueue, Claim, Vigil, prepare
 
 _POLL_SECONDS = 0.25
 _MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anything
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """How far a drive is: cells ended in all, of which before it began, and the best value."""
-
-    total: int
-    finished: int
-    finished_before: int
-    failed: int
-    best_value: float | None
-    elapsed_seconds: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,43 +45,26 @@ class Drive:
         of a worker that could not go on. Workers never outlive the call.
         """
         slots = slot_environments(self.spec, self.workers)
-        self.paths.create()
-        lock = hold(self.paths.run_lock)
-        if lock is None:
-            raise StudyConflictError(
-                f"{self.paths.root}: another `study run` is at work on this study; wait for it, or "
-                f"watch it with `robustlr study status {self.paths.root}`"
-            )
-        try:
-            started = time.monotonic()
-            names = [self._name(slot) for slot in range(self.workers)]
-            current, queue = prepare(self.spec, self.paths, workers=names)
-            to_run = {cell.key: cell for cell in current.to_run}
-            vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=to_run)
-            before = len(current.done)
+        with driving(self.paths):
+            try:
+                self._drive(slots, on_progress)
+            finally:
+                self._dismiss()
 
-            while True:
-                tally = queue.tally(to_run)
-                unfinished = tally.waiting + tally.running
-                on_progress(
-                    Snapshot(
-                        total=len(current.cells),
-                        finished=before + len(to_run) - unfinished,
-                        finished_before=before,
-                        failed=tally.failed,
-                        best_value=tally.best_value,
-                        elapsed_seconds=time.monotonic() - started,
-                    )
-                )
-                if not unfinished:
-                    return
-                self._staff(slots, tally.waiting, len(self._held(queue)))
-                time.sleep(_POLL_SECONDS)
-                self._bury(queue, vigil)
-                vigil.look()
-        finally:
-            self._dismiss()
-            lock.release()
+    def _drive(self, slots: list[dict[str, str]], on_progress: Callable[[Snapshot], None]) -> None:
+        names = [self._name(slot) for slot in range(self.workers)]
+        current, queue = prepare(self.spec, self.paths, workers=names)
+        progress = Progress(current, queue)
+        vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=progress.to_run)
+        while True:
+            tally, snapshot = progress.look()
+            on_progress(snapshot)
+            if not tally.waiting + tally.running:
+                return
+            self._staff(slots, tally.waiting, len(self._held(queue)))
+            time.sleep(_POLL_SECONDS)
+            self._bury(queue, vigil)
+            vigil.look()
 
     def _staff(self, slots: list[dict[str, str]], waiting: int, running: int) -> None:
         """Put a worker into free slots until every cell that waits has one to take it.

@@ -13,8 +13,9 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from robustlr.errors import ClusterError, one_line
 
@@ -22,12 +23,13 @@ _SECONDS = 120.0  # what a busy controller may take to answer
 _GONE = "Invalid job id specified"
 
 
-def submit(script: Path) -> str:
+def submit(script: Path, environment: Mapping[str, str] | None = None) -> str:
     """The id of the job array that sbatch makes of `script`.
 
+    environment: for the jobs, beside our own; sbatch carries it on, and no file holds it.
     Raises ClusterError with sbatch's own sentence where it refuses.
     """
-    said = _asked(["sbatch", "--parsable", str(script)])
+    said = _asked(["sbatch", "--parsable", str(script)], environment or {})
     return said.strip().partition(";")[0]  # "id;cluster" where there are several clusters
 
 
@@ -50,10 +52,14 @@ def living(arrays: Iterable[str]) -> dict[str, str]:
     return states
 
 
-def cancel(arrays: Sequence[str]) -> None:
-    """End the arrays' jobs; ended ones do not matter. Raises ClusterError."""
+def cancel(arrays: Sequence[str], *, waiting_only: bool = False) -> None:
+    """End the arrays' jobs; ended ones do not matter. Raises ClusterError.
+
+    waiting_only: leave those that run.
+    """
     if arrays:
-        _asked(["scancel", *arrays])
+        only = ["--state=PENDING"] if waiting_only else []
+        _asked(["scancel", *only, *arrays])
 
 
 def hosts(partition: str = "", nodes: str = "") -> set[str]:
@@ -73,7 +79,7 @@ def is_this_machine(host: str) -> bool:
     return host.partition(".")[0] == socket.gethostname().partition(".")[0]
 
 
-def _asked(command: list[str]) -> str:
+def _asked(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> str:
     """What a command of SLURM prints. Raises ClusterError with what it complains of."""
     program = command[0]
     if shutil.which(program) is None:
@@ -82,7 +88,11 @@ def _asked(command: list[str]) -> str:
         )
     try:
         done = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, timeout=_SECONDS
+            command,
+            env={**_environment(), **environment},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"{program} gave no answer in {_SECONDS:g} s") from error

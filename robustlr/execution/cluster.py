@@ -1,0 +1,142 @@
+"""Driving a study on a SLURM cluster: an array of jobs whose workers take cells.
+
+Nothing here has to stay: jobs go on without the run that submitted them, and the same command
+finds them again by the ids in the study's folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustlr.errors import ClusterError, InterruptedStudyError, RobustlrError
+from robustlr.execution import slurm
+from robustlr.execution.driving import Progress, Snapshot, driving
+from robustlr.execution.slurm_script import cells_per_job, script
+from robustlr.files import write_atomic
+from robustlr.records import RunPaths, read_json, write_json
+from robustlr.specs import StudySpec
+from robustlr.study import STORAGE_VARIABLE, Tally, Vigil, prepare
+
+_POLL_SECONDS = 1.0
+_LOOK_SECONDS = 10.0  # between two questions to SLURM's controller, which serves everybody
+_MOST_SUBMISSIONS_IN_VAIN = 2
+_TOLD = "robustlr: "  # in front of an error of a worker
+
+
+@dataclass(slots=True, kw_only=True)
+class ClusterDrive:
+    """Runs every missing cell of a study with up to `workers` jobs at a time.
+
+    folders: put in front of the workers' import path, for the user's own workloads.
+    """
+
+    spec: StudySpec
+    paths: RunPaths
+    workers: int
+    folders: tuple[Path, ...] = ()
+    _arrays: list[str] = field(default_factory=list)
+    _finished: int = -1  # cells, when jobs were last submitted
+    _in_vain: int = 0
+
+    def run(self, on_progress: Callable[[Snapshot], None], *, detach: bool = False) -> None:
+        """Returns when every cell has a result or FAILED; with `detach`, when jobs are queued.
+
+        Raises ClusterError where SLURM refuses, StudyConflictError where another run drives the
+        study, InterruptedStudyError where it was cancelled, RobustlrError with the words of a
+        worker that could not go on. The jobs outlive the call unless all cells are done.
+        """
+        self._check_hosts()
+        with driving(self.paths):
+            current, queue = prepare(self.spec, self.paths)
+            progress = Progress(current, queue)
+            vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=progress.to_run)
+            self._arrays = submitted(self.paths)
+            looked = -math.inf
+            while True:
+                tally, snapshot = progress.look()
+                on_progress(snapshot)
+                if not tally.waiting + tally.running:
+                    self._tidy_up()
+                    return
+                if time.monotonic() - looked > _LOOK_SECONDS:
+                    looked = time.monotonic()
+                    self._staff(tally, snapshot.finished)
+                if detach:
+                    return
+                time.sleep(_POLL_SECONDS)
+                vigil.look()
+
+    def _check_hosts(self) -> None:
+        """A journal is safe on one machine alone: with several it has been seen to break."""
+        wanted = self.spec.execution.slurm
+        if self.spec.execution.storage:
+            return
+        found = slurm.hosts(wanted.partition, str(wanted.extra.get("nodelist", "")))
+        elsewhere = sorted(host for host in found if not slurm.is_this_machine(host))
+        if elsewhere:
+            more = f" and {len(elsewhere) - 1} more" if len(elsewhere) > 1 else ""
+            raise ClusterError(
+                f"the jobs may run on {elsewhere[0]}{more}, and a journal file serves this machine "
+                "alone: name a database with --storage postgresql://user@host/database"
+            )
+
+    def _staff(self, tally: Tally, finished: int) -> None:
+        """Submit jobs as long as cells wait, and as long as that helps."""
+        if self._arrays and not self.paths.jobs.exists():
+            raise InterruptedStudyError("cancelled; the same command goes on from here")
+        if not tally.waiting:
+            return
+        try:
+            alive = len(slurm.living(self._arrays))
+        except ClusterError:  # a controller that is busy: the workers do not need it
+            return
+        if finished == self._finished:  # nothing came of the last jobs, or not yet
+            if alive:
+                return
+            self._despair()
+        cells = math.ceil((tally.waiting + tally.running) / cells_per_job(self.spec))
+        if jobs := max(min(self.workers, cells) - alive, 0):
+            self._finished = finished
+            self._submit(jobs)
+
+    def _submit(self, jobs: int) -> None:
+        self.paths.cluster.mkdir(exist_ok=True)
+        file = self.paths.cluster / "workers.sh"
+        write_atomic(file, script(self.spec, self.paths, jobs, self.folders).encode())
+        storage = self.spec.execution.storage
+        self._arrays.append(slurm.submit(file, {STORAGE_VARIABLE: storage} if storage else {}))
+        write_json(self.paths.jobs, self._arrays)
+
+    def _despair(self) -> None:
+        """Raise where another submission would end like the last one."""
+        self._in_vain += 1
+        logs = sorted(
+            self.paths.cluster.glob(f"{self._arrays[-1]}_*.log"),
+            key=lambda path: path.stat().st_mtime,
+        )
+        lines = logs[-1].read_text(errors="replace").strip().splitlines() if logs else []
+        last = lines[-1] if lines else ""
+        if last.startswith(_TOLD):
+            raise RobustlrError(last.removeprefix(_TOLD))
+        if self._in_vain == _MOST_SUBMISSIONS_IN_VAIN:
+            where = logs[-1] if logs else f"no log in {self.paths.cluster}: do the nodes share it?"
+            raise ClusterError(
+                f"{self._in_vain} times all jobs ended before a cell was done; "
+                f"the last one said: {last or 'nothing'} ({where})"
+            )
+
+    def _tidy_up(self) -> None:
+        """Jobs that still wait for their turn would find nothing to do."""
+        with suppress(ClusterError):
+            slurm.cancel(self._arrays, waiting_only=True)
+        self.paths.jobs.unlink(missing_ok=True)
+
+
+def submitted(paths: RunPaths) -> list[str]:
+    """Ids of the job arrays that were submitted for the study, ended ones too."""
+    return [str(array) for array in read_json(paths.jobs)] if paths.jobs.exists() else []
