@@ -66,7 +66,8 @@ def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
 def make_model(config: Any, task: Task, weights: str | None = None) -> nn.Module:
     """The model of a configuration: fresh from torch's generator, or with weights from a folder.
 
-    weights: folder with model.safetensors, or with its index and shards.
+    weights: folder with model.safetensors, or with its index and shards. What an image classifier
+    has beyond its base model stays fresh where its shape is another, as for other classes.
     Raises WorkloadError where they are missing, pickled, or do not fit.
     """
     cls = getattr(_transformers(), _TASKS[task][0])
@@ -87,6 +88,8 @@ def make_model(config: Any, task: Task, weights: str | None = None) -> nn.Module
             where = f"weights in {weights}" if weights else f"a '{config.model_type}' model"
             raise WorkloadError(f"{where}: {one_line(str(error))[:300]}") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if task == "image_classification":  # other classes want a head of their own: it stays fresh
+        wrong = [key for key in wrong if key.startswith(f"{model.base_model_prefix}.")]
     if wrong:
         raise WorkloadError(
             f"weights in {weights} do not fit the model: {len(wrong)} of its tensors are missing "

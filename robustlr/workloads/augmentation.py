@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from robustlr.errors import SpecError
-from robustlr.workloads.streams import Draw
+
+DRAWN = 5  # numbers per image
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,14 @@ class Augmentation:
         if self.padding >= size:
             raise SpecError(f"padding {self.padding} needs images larger than {size} pixels")
 
-    def places(self, draw: Draw, size: int) -> Tensor:
-        """top, left, flip, and the row and column of cutout's centre: int64, [B, 5], on the CPU."""
+    def places(self, uniform: Tensor, size: int) -> Tensor:
+        """top, left, flip, and the row and column of cutout's centre: int64, [B, 5].
+
+        uniform: numbers in [0, 1), float64, [B, 5].
+        """
         shifts = 2 * self.padding + 1
         limits = torch.tensor([shifts, shifts, 2 if self.flip else 1, size, size])
-        return (draw.uniform(5) * limits).floor().long()
+        return (uniform * limits).floor().long()
 
     def pick(self, images: Tensor, indices: Tensor, places: Tensor) -> Tensor:
         """The images [N, C, S, S] at `indices` as `places` say, [B, C, S, S]; cutout is apart."""

@@ -29,8 +29,7 @@ from robustlr.workloads.augmentation import Augmentation
 from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
 from robustlr.workloads.image_classification import ImageClassification
-from robustlr.workloads.image_files import as_tensor
-from robustlr.workloads.image_rows import ImageRows, ShapeError, fixed_split, read_rows
+from robustlr.workloads.image_rows import ImageRows, ShapeError, as_tensor, fixed_split, read_rows
 from robustlr.workloads.image_tensors import ImageTensors, Normalization
 from robustlr.workloads.resnet18 import ResNet18
 from robustlr.workloads.wide_resnet import WideResNet

@@ -9,20 +9,18 @@ the aspect ratio allows). Evaluation: the central square of `central` of the sho
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from robustlr.errors import DataError, one_line
+from robustlr.workloads.augmentation import DRAWN, Augmentation
 from robustlr.workloads.base import Batch
-from robustlr.workloads.hub import EncodedImages
+from robustlr.workloads.image_rows import ImageRows, as_tensor
 from robustlr.workloads.image_tensors import Normalization
 from robustlr.workloads.loading import loaded_ahead
 from robustlr.workloads.streams import Request
@@ -31,32 +29,20 @@ _TRIES = 10
 Box = tuple[float, float, float, float]
 
 
-def decoded(files: EncodedImages, index: int) -> Any:
-    """The image as a PIL RGB image. Raises DataError that names it."""
-    from PIL import Image
-
-    data = files[index]
-    try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "its format is unknown" if "identify" in str(error) else one_line(str(error))
-        raise DataError(f"{files.name(index)} cannot be decoded: {reason}") from error
-
-
-def as_tensor(image: Any) -> Tensor:
-    """uint8, [3, H, W]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
 @dataclass(frozen=True)
 class Framing:
-    """Which part of an image is seen, and at which size."""
+    """Which part of an image is seen, at which size.
+
+    random: in training by a random box, else by the central one as in evaluation. flip: mirror
+    every second image, where the box is random.
+    """
 
     size: int
+    central: float = 0.875
+    random: bool = True
+    flip: bool = True
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
-    central: float = 0.875
 
     def central_box(self, width: int, height: int) -> Box:
         """(left, upper, right, lower) of evaluation.
@@ -85,35 +71,41 @@ class Framing:
         left, upper = (width - box_width) // 2, (height - box_height) // 2
         return left, upper, left + box_width, upper + box_height
 
-    def frame(self, image: Any, uniform: Tensor | None) -> Tensor:
-        """uint8, [3, size, size]. uniform: 41 numbers for training, None for evaluation."""
+    def evaluated(self, image: Any) -> Tensor:
+        """uint8, [3, size, size]: what evaluation sees of a PIL image."""
+        return self._resized(image, self.central_box(*image.size))
+
+    def trained(self, image: Any, uniform: Tensor) -> Tensor:
+        """What training sees. uniform: 41 numbers in [0, 1)."""
+        if not self.random:
+            return self.evaluated(image)
         width, height = image.size
-        if uniform is None:
-            box = self.central_box(width, height)
-        else:
-            box = self.random_box(width, height, uniform[1:].reshape(_TRIES, 4))
-        resized = as_tensor(image.resize((self.size, self.size), _bilinear(), box=box))
-        flipped = uniform is not None and self.flip and bool(uniform[0] < 0.5)
-        return resized.flip(2) if flipped else resized
+        box = self.random_box(width, height, uniform[1:].reshape(_TRIES, 4))
+        resized = self._resized(image, box)
+        return resized.flip(2) if self.flip and uniform[0] < 0.5 else resized
+
+    def _resized(self, image: Any, box: Box) -> Tensor:
+        from PIL import Image
+
+        return as_tensor(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))
 
 
 class ImageFiles:
-    """files and labels (int64, [N]) of one split, at `rows` of the files."""
+    """Labelled images of one split. augmentation: of training batches, after the framing."""
 
     def __init__(
         self,
-        files: EncodedImages,
-        labels: Tensor,
-        rows: Tensor,
+        rows: ImageRows,
         framing: Framing,
         normalization: Normalization,
+        augmentation: Augmentation | None = None,
     ) -> None:
-        self._files, self._labels, self._rows = files, labels, rows
-        self._framing, self._normalization = framing, normalization
+        self._rows, self._framing = rows, framing
+        self._normalization, self._augmentation = normalization, augmentation
         self._device = torch.device("cpu")
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._rows)
 
     def to(self, device: torch.device) -> ImageFiles:
         moved = copy.copy(self)
@@ -121,8 +113,8 @@ class ImageFiles:
         return moved
 
     def batch(self, indices: Tensor) -> Batch:
-        images, labels = self.load(Request(indices.cpu()))
-        return self._normalization(images.to(self._device)), labels.to(self._device)
+        loaded = self.load(Request(indices.cpu()))
+        return self._finished(*(part.to(self._device) for part in loaded))
 
     def stream(self, requests: Iterable[Request]) -> Generator[Batch, None, None]:
         """As many processes decode as this one has threads."""
@@ -131,23 +123,27 @@ class ImageFiles:
             on_cpu.load, requests, workers=torch.get_num_threads(), device=self._device
         )
         with closing(batches):
-            for images, labels in batches:
-                yield self._normalization(images), labels
+            for loaded in batches:
+                yield self._finished(*loaded)
 
-    def load(self, request: Request) -> tuple[Tensor, Tensor]:
-        """uint8 images and labels, on the CPU."""
-        uniform = request.draw.uniform(1 + 4 * _TRIES) if request.draw else None
-        images = [
-            self._framing.frame(
-                decoded(self._files, int(self._rows[index])),
-                None if uniform is None else uniform[position],
-            )
-            for position, index in enumerate(request.indices.tolist())
-        ]
-        return torch.stack(images), self._labels[request.indices]
+    def load(self, request: Request) -> Batch:
+        """uint8 images, labels, and where the augmentation puts them; on the CPU."""
+        chosen, draw = self._rows.take(request.indices), request.draw
+        images = [self._rows.image(row) for row in chosen.rows.tolist()]
+        if draw is None:
+            return torch.stack([self._framing.evaluated(image) for image in images]), chosen.labels
+        # no numbers for boxes that are not random: as for images that are kept in memory
+        uniform = draw.uniform((1 + 4 * _TRIES if self._framing.random else 0) + DRAWN)
+        boxes, places = uniform[:, :-DRAWN], uniform[:, -DRAWN:]
+        pixels = torch.stack(list(map(self._framing.trained, images, boxes)))
+        if self._augmentation is None:
+            return pixels, chosen.labels
+        return pixels, chosen.labels, self._augmentation.places(places, self._framing.size)
 
-
-def _bilinear() -> Any:
-    from PIL import Image
-
-    return Image.Resampling.BILINEAR
+    def _finished(self, images: Tensor, labels: Tensor, places: Tensor | None = None) -> Batch:
+        """Normalised and augmented, where the model is."""
+        if self._augmentation is None or places is None:
+            return self._normalization(images), labels
+        everything = torch.arange(len(images))
+        images = self._augmentation.pick(images, everything, places)
+        return self._augmentation.cut(self._normalization(images), places), labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustlr.errors import DataError
+from robustlr.errors import DataError, one_line
 from robustlr.workloads.hub import EncodedImages, Source, load_rows
-from robustlr.workloads.image_files import decoded
+
+
+def as_tensor(image: Any) -> Tensor:
+    """uint8, [3, H, W]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,18 @@ class ImageRows:
     def take(self, chosen: Tensor) -> ImageRows:
         return ImageRows(self.files, self.rows[chosen], self.labels[chosen])
 
+    def image(self, row: int) -> Any:
+        """The image in a row of the files, PIL, RGB. Raises DataError that names it."""
+        from PIL import Image, UnidentifiedImageError
+
+        data = self.files[row]
+        try:
+            return Image.open(io.BytesIO(data)).convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            known = not isinstance(error, UnidentifiedImageError)
+            reason = one_line(str(error)) if known else "its format is unknown"
+            raise DataError(f"{self.files.name(row)} cannot be decoded: {reason}") from error
+
     def decode(self, frame: Callable[[Any], Tensor]) -> Tensor:
         """Every image in memory: uint8, [N, 3, H, W]. frame: a PIL image to [3, H, W].
 
@@ -37,7 +54,7 @@ class ImageRows:
         out: Tensor | None = None
         for position, row in enumerate(self.rows.tolist()):
             try:
-                image = frame(decoded(self.files, row))
+                image = frame(self.image(row))
             except ShapeError as error:
                 raise DataError(f"{self.files.name(row)} {error}") from error
             if out is None:  # filled in place: a list of them would double the memory

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from robustlr.workloads.augmentation import Augmentation
+from robustlr.workloads.augmentation import DRAWN, Augmentation
 from robustlr.workloads.base import Batch
 from robustlr.workloads.streams import Request
 
@@ -63,8 +63,8 @@ class ImageTensors:
     def _answer(self, request: Request) -> Batch:
         if self.augmentation is None or request.draw is None:
             return self.batch(request.indices)
-        places = self.augmentation.places(request.draw, self.images.shape[-1])
-        places = places.to(self.labels.device)
+        uniform = request.draw.uniform(DRAWN)
+        places = self.augmentation.places(uniform, self.images.shape[-1]).to(self.labels.device)
         picked = self.augmentation.pick(self.images, request.indices, places)
         images = self.augmentation.cut(self.normalization(picked), places)
         return images, self.labels[request.indices.to(self.labels.device)]

@@ -8,6 +8,8 @@ ends. What goes wrong in a worker comes back as the sentence that it is.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,22 +29,26 @@ Load = Callable[[Request], Batch]
 def loaded_ahead(
     load: Load, requests: Iterable[Request], *, workers: int, device: torch.device
 ) -> Generator[Batch, None, None]:
-    """load(request) of each request in order, on `device`; `load` is called in `workers` processes.
+    """load(request) of each request in order, on `device`, made in processes of their own.
 
+    workers: how many; no more are started than there are processors.
     load: sent to the workers once (pickled by our own process, never read from a file); returns
     tensors on the CPU. For a GPU they go through pinned memory, without waiting.
     Raises what `load` raises as a RobustlrError, and DataError where a worker dies.
     """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # torch is imported once for all workers
     loader = DataLoader(
         _Loads(load),
         sampler=_Packed(requests),
         batch_size=None,
-        num_workers=workers,
+        num_workers=min(workers, len(os.sched_getaffinity(0))),
         prefetch_factor=_AHEAD,
         collate_fn=_unchanged,
+        worker_init_fn=_end_with_asker,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # torch's own would be drawn from, once per stream
-        multiprocessing_context=multiprocessing.get_context("forkserver"),
+        multiprocessing_context=context,
     )
     batches = iter(loader)
     try:
@@ -61,14 +67,28 @@ def _until_a_worker_dies(batches: Iterator[Any]) -> Iterator[Any]:
             loaded = next(batches)
         except StopIteration:
             return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:
+            # torch has noticed, or we were being handed a batch when it died
+            if str(error).startswith("Caught "):  # by torch, from `load`: a bug of ours
                 raise
             raise DataError(
                 "a process that loads data has died, of too little memory perhaps (also shared "
                 "memory: /dev/shm); fewer threads_per_cell or a smaller batch size need less"
             ) from error
         yield loaded
+
+
+def _end_with_asker(_: int) -> None:
+    """Leave when the process that asked ends. torch waits for the fork server's end instead,
+    which never comes, since that one waits for ours."""
+    asker = multiprocessing.parent_process()
+    assert asker is not None, "a worker has a parent"
+
+    def watch() -> None:
+        asker.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ BUILTIN: Mapping[str, str] = {
     "cifar100": "robustlr.workloads.cifar100:Cifar100",
     "digits_mlp": "robustlr.workloads.digits_mlp:DigitsMLP",
     "hf_causal_lm": "robustlr.workloads.hf_causal_lm:HFCausalLM",
+    "hf_image_classification": ("robustlr.workloads.hf_image_classification:HFImageClassification"),
+    "imagenet": "robustlr.workloads.imagenet:ImageNet",
     "logistic": "robustlr.workloads.logistic:Logistic",
     "text_bytes": "robustlr.workloads.text_bytes:TextBytes",
     "wikitext103": "robustlr.workloads.wikitext103:WikiText103",

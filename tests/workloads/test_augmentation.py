@@ -23,7 +23,7 @@ def one_by_one(examples: ImageTensors, request: Request) -> list[np.ndarray]:
     assert draw is not None
     p, out = augmentation.padding, []
     size = examples.images.shape[-1]
-    places = augmentation.places(draw, size).tolist()
+    places = augmentation.places(draw.uniform(5), size).tolist()
     for index, (top, left, flip, row, column) in zip(request.indices.tolist(), places, strict=True):
         image = examples.images[index].numpy()
         padded = np.pad(image, ((0, 0), (p, p), (p, p)), mode="reflect")
@@ -68,7 +68,7 @@ def test_a_batch_is_what_its_images_are(
 
 
 def test_every_place_is_drawn_equally_often() -> None:
-    places = Augmentation(2, True, 4).places(Draw(3, 60_000, torch.arange(60_000)), 8)
+    places = Augmentation(2, True, 4).places(Draw(3, 60_000, torch.arange(60_000)).uniform(5), 8)
     for column, values in enumerate((5, 5, 2, 8, 8)):
         counts = torch.bincount(places[:, column], minlength=values)
         assert len(counts) == values
@@ -78,7 +78,7 @@ def test_every_place_is_drawn_equally_often() -> None:
 
 
 def test_no_flip_is_never_a_flip() -> None:
-    places = Augmentation(1, False, 0).places(Draw(0, 500, torch.arange(500)), 8)
+    places = Augmentation(1, False, 0).places(torch.rand(500, 5), 8)
     assert not places[:, 2].any()
 
 

@@ -16,7 +16,7 @@ from robustlr.schedules import Fixed
 from robustlr.specs import SGD, Cell, TrainingSpec, WorkloadSpec
 from robustlr.training import train
 from robustlr.workloads import Split, Workload, build_workload, workload_names
-from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100
+from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100, write_imagefolder
 from tests.workloads.texts_on_disk import write_wikitext
 
 SMALL: dict[str, dict[str, object]] = {
@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, object]] = {
         "evaluation_windows": 20,
     },
 }
+SMALL_RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
 ON_DISK: dict[str, Callable[[Path], dict[str, object]]] = {
     "cifar10": lambda folder: {
         "path": str(write_cifar10(folder, train=150, test=40)),
@@ -51,6 +52,14 @@ ON_DISK: dict[str, Callable[[Path], dict[str, object]]] = {
     "cifar100": lambda folder: {
         "path": str(write_cifar100(folder, train=400, test=100)),
         "network": "wrn-10-1", "size": 4, "padding": 1, "valid_share": 0.25,
+    },
+    "hf_image_classification": lambda folder: {
+        "path": str(write_imagefolder(folder, splits={"train": 20, "test": 6})),
+        "classes": 3, "size": 8, "padding": 1, "architecture_options": SMALL_RESNET,
+    },
+    "imagenet": lambda folder: {
+        "path": str(write_imagefolder(folder)), "classes": 3, "valid_share": 0.25, "size": 16,
+        "network_options": SMALL_RESNET,
     },
 }  # fmt: skip
 OWN = "a user's own"
