@@ -56,11 +56,13 @@ def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
                     names = sorted(default.to_dict())
                     hint = did_you_mean(name, names) if names else ""
                     raise SpecError(f"'{model}' has no option '{name}'; {hint}")
-            return transformers.AutoConfig.for_model(kind, **(table | dict(options)))
+            config = transformers.AutoConfig.for_model(kind, **(table | dict(options)))
         except SpecError:
             raise
         except Exception as error:  # every architecture checks its options in its own way
             raise SpecError(f"'{model}': {one_line(str(error))[:300]}") from error
+    config.get_text_config().use_cache = False  # for generation, and this is training
+    return config
 
 
 def make_model(config: Any, task: Task, weights: str | None = None) -> nn.Module:

@@ -80,11 +80,11 @@ class CausalLM(LanguageModel):
         return make_model(self.config, "causal_lm", self.weights)
 
     def logits(self, model: nn.Module, tokens: Tensor) -> Tensor:
-        mask = None
+        more = {}
         if tokens.is_meta:  # without a mask transformers looks into positions, which have no values
             length = tokens.shape[1]
-            mask = tokens.new_ones(1, 1, length, length, dtype=torch.bool)
-        logits: Tensor = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+            more["attention_mask"] = tokens.new_ones(1, 1, length, length, dtype=torch.bool)
+        logits: Tensor = model(input_ids=tokens, **more).logits
         return logits
 
     def examples(self, split: Split, seed: int) -> Windows:

@@ -53,7 +53,7 @@ class GPT2OnRandomTokens(LanguageModel):
         return Windows(torch.randint(self.vocabulary, (count,), generator=generator), self.context)
 
     def logits(self, model: nn.Module, tokens: Tensor) -> Tensor:
-        logits: Tensor = model(input_ids=tokens, use_cache=False).logits
+        logits: Tensor = model(input_ids=tokens).logits
         return logits
 
 
@@ -87,7 +87,7 @@ def bare_loop(workload: GPT2OnRandomTokens, cell: Cell) -> tuple[float, float]:
     for step in range(cell.num_steps):
         (windows,) = examples.batch(order.batch(step))
         with precision():
-            logits = model(input_ids=windows[:, :-1], use_cache=False).logits
+            logits = model(input_ids=windows[:, :-1]).logits
         loss = functional.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
