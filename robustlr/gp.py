@@ -215,8 +215,9 @@ class GaussianProcess:
         scale = 1.0 / np.sqrt(self.spectrum.values + ratio)
         scaled = self.spectrum.features * scale
         gaps = scaled[-1] - scaled
-        right = np.repeat((self.residual @ scaled)[None], votes, axis=0)
-        precision = np.repeat(np.eye(len(scale))[None], votes, axis=0)
+        right = np.empty((votes, len(scale)))
+        precision = np.empty((votes, len(scale), len(scale)))
+        right[:], precision[:] = self.residual @ scaled, np.eye(len(scale))
         for vote in range(votes if votes > 1 else 0):
             left_out = scaled[vote::votes]
             precision[vote] -= left_out.T @ left_out

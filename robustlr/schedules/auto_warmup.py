@@ -16,13 +16,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules.base import Feedback, FeedbackSchedule
 from robustlr.schedules.loss_blocks import LossBlocks
-from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, judge, positive
+from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
 
 _TESTS_PER_WARMUP = 50
 _EXPLOSION = 2.0  # how far above all before a block must lie, in ranges of those before
@@ -36,10 +35,10 @@ class AutoWarmupState:
     """Where a run stands.
 
     step: of the last feedback, −1 before any. blocks: the warmup's losses. tests, positives:
-    tests so far, and how many of the last ones in a row were positive. tested: the losses that
-    the last test saw, until the warmup has ended. probability: of the last test, switch_step,
-    reason, reached, multiplier: once the warmup has ended, when, why (one of this module's
-    constants), the multiplier that it had reached, and m_s.
+    tests so far, and how many of the last ones in a row were positive. probability: of the last
+    test, 0 where the losses were no higher than before (the checks of `minimum_test`).
+    switch_step, reason, reached, multiplier: once the warmup has ended, when, why (one of this
+    module's constants), the multiplier that it had reached, and m_s.
     """
 
     step: int
@@ -47,7 +46,6 @@ class AutoWarmupState:
     blocks: LossBlocks = field(default_factory=LossBlocks)
     tests: int = 0
     positives: int = 0
-    tested: tuple[float, ...] = ()
     probability: float | None = None
     switch_step: int | None = None
     reason: str | None = None
@@ -58,8 +56,8 @@ class AutoWarmupState:
         """The same at another step. Every update makes one: `dataclasses.replace` costs 7 times
         as much."""
         return AutoWarmupState(
-            step, self.num_steps, blocks, self.tests, self.positives, self.tested,
-            self.probability, self.switch_step, self.reason, self.reached, self.multiplier,
+            step, self.num_steps, blocks, self.tests, self.positives, self.probability,
+            self.switch_step, self.reason, self.reached, self.multiplier,
         )  # fmt: skip
 
 
@@ -148,30 +146,28 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if state.switch_step is not None:
             return state.at(step, state.blocks)
         if not math.isfinite(loss):
-            return self._ended(state.at(step, state.blocks), NON_FINITE, self._verdict(state))
+            return self._ended(state.at(step, state.blocks), NON_FINITE, self.judged(state.blocks))
         blocks = state.blocks.add(loss)
         if _exploded(state.blocks, blocks):  # the minimum is sought without it
-            return self._ended(state.at(step, state.blocks), EXPLODED, self._verdict(state))
+            return self._ended(state.at(step, state.blocks), EXPLODED, self.judged(state.blocks))
         state = state.at(step, blocks)
         over = step >= self.warmup_steps(state.num_steps)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
         verdict = None
         if len(blocks.means) >= MIN_POINTS:
-            verdict = positive(
-                blocks.means,
-                confidence=self.confidence,
-                lengthscale=self.lengthscale,
-                votes=self.votes,
-            )
+            verdict = confirmed(blocks.means, lengthscale=self.lengthscale, votes=self.votes)
+            probability = 0.0 if verdict is None else verdict.probability
+            positive = probability > self.confidence
             state = dataclasses.replace(
                 state,
                 tests=state.tests + 1,
-                positives=0 if verdict is None else state.positives + 1,
-                tested=blocks.means,
+                positives=state.positives + 1 if positive else 0,
+                probability=probability,
             )
             if state.positives >= self.patience:
                 return self._ended(state, PASSED, verdict)
+            verdict = verdict if positive else None
         if over:
             return self._ended(state, NEVER_FIRED if state.tests else NEVER_TESTED, verdict)
         return state
@@ -187,9 +183,8 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         return state.multiplier * (1.0 + math.cos(math.pi * u)) / 2.0
 
     def telemetry(self, state: AutoWarmupState) -> Mapping[str, float]:
-        probability = self._probability(state)
         return {
-            "warmup_probability": math.nan if probability is None else probability,
+            "warmup_probability": math.nan if state.probability is None else state.probability,
             "warmup_tests": float(state.tests),
         }
 
@@ -200,31 +195,24 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
             "warmup_reached_multiplier": state.reached,
             "warmup_multiplier": state.multiplier,
             "warmup_tests": state.tests,
-            "warmup_probability": self._probability(state),
+            "warmup_probability": state.probability,
         }
 
     def load(self, values: Mapping[str, Any]) -> AutoWarmupState:
         blocks = {**values["blocks"], "means": tuple(values["blocks"]["means"])}
-        tested = tuple(values["tested"])
-        return AutoWarmupState(**{**values, "blocks": LossBlocks(**blocks), "tested": tested})
+        return AutoWarmupState(**{**values, "blocks": LossBlocks(**blocks)})
+
+    def judged(self, blocks: LossBlocks) -> Verdict | None:
+        """What the process says of `blocks`, whether or not the checks hold; None of too few."""
+        if len(blocks.means) < MIN_POINTS:
+            return None
+        return judge(blocks.means, lengthscale=self.lengthscale, votes=self.votes)
 
     def _ramp(self, step: float, num_steps: int) -> float:
         u = min(step / self.warmup_steps(num_steps), 1.0)
         if self.warmup == "linear":
             return self.min_multiplier + (1.0 - self.min_multiplier) * u
         return float(self.min_multiplier ** (1.0 - u))
-
-    def _verdict(self, state: AutoWarmupState) -> Verdict | None:
-        """On all losses of the warmup so far."""
-        if len(state.blocks.means) < MIN_POINTS:
-            return None
-        return _judged(state.blocks.means, self.lengthscale, self.votes)
-
-    def _probability(self, state: AutoWarmupState) -> float | None:
-        """Of the last test. A test that fails early never knows its own: it is found here."""
-        if not state.tested:
-            return state.probability
-        return _judged(state.tested, self.lengthscale, self.votes).probability
 
     def _ended(
         self, state: AutoWarmupState, reason: str, verdict: Verdict | None
@@ -243,8 +231,6 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         return dataclasses.replace(
             state,
             blocks=LossBlocks(),
-            tested=(),
-            probability=self._probability(state),
             switch_step=state.step,
             reason=reason,
             reached=reached,
@@ -261,9 +247,3 @@ def _exploded(before: LossBlocks, after: LossBlocks) -> bool:
         return False
     spread = highest - min(before.means)
     return spread > 0.0 and last > highest + _EXPLOSION * spread
-
-
-@lru_cache(maxsize=8)
-def _judged(losses: tuple[float, ...], lengthscale: float, votes: int) -> Verdict:
-    """`judge`, once for the many updates between two tests that ask for the same."""
-    return judge(losses, lengthscale=lengthscale, votes=votes)

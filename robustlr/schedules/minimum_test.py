@@ -6,8 +6,8 @@ shift of the losses: they are standardised first, and no prior or tolerance is a
 
 The lengthscale is fixed, so the process rings behind a sudden fall and finds a faint rise in
 pure noise. Hence two checks that the original lacks: the likelihood must prefer a curve to
-noise alone, and the losses themselves must be higher now than around the minimum. Either can
-settle a test long before the whole probability is known.
+noise alone, and the losses themselves must be higher now than around the minimum. Either
+settles most tests before the probability is known.
 """
 
 from __future__ import annotations
@@ -28,69 +28,63 @@ _EVIDENCE = 4.0  # log likelihood by which a curve must beat noise alone
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a test of n points says.
+    """What the process says of n points.
 
     probability: that the curve was lower before than at the last point; the highest value that
-    more than half of the votes reach. confirmed: the two checks hold. minimum: where the
-    curve is lowest, in (0, 1], as a share of the points.
+    more than half of the votes reach. lowest: the point, from 0, where the curve is lowest.
     """
 
     probability: float
-    confirmed: bool
-    minimum: float
+    lowest: int
+    points: int
 
-    def passed(self, confidence: float) -> bool:
-        """Whether the minimum lies behind."""
-        return self.confirmed and self.probability > confidence
+    @property
+    def minimum(self) -> float:
+        """Where the curve is lowest, in (0, 1], as a share of the points."""
+        return (self.lowest + 0.5) / self.points if self.lowest + 1 < self.points else 1.0
 
 
-def judge(losses: Sequence[float] | FloatArray, *, lengthscale: float, votes: int) -> Verdict:
-    """Test n ≥ `MIN_POINTS` equally spaced finite losses, oldest first; constant ones are flat.
+def judge(losses: Sequence[float], *, lengthscale: float, votes: int) -> Verdict:
+    """Ask the process about n ≥ `MIN_POINTS` equally spaced finite losses, oldest first;
+    constant ones are flat.
 
     lengthscale: of the process, as a share of the range. votes: v of them, the i-th without
     every v-th point from the i-th on; one vote leaves nothing out.
     """
-    y = standardised(np.asarray(losses, dtype=np.float64))
+    y = standardised(losses)
     if y is None:
-        return Verdict(0.0, False, 1.0)
-    process = _spectrum(len(y), lengthscale).fit(y)
-    return _verdict(process, y, votes, prefers_a_curve=_prefers_a_curve(process, y))
+        return Verdict(0.0, len(losses) - 1, len(losses))
+    return _verdict(_spectrum(len(y), lengthscale).fit(y), votes)
 
 
-def positive(
-    losses: Sequence[float] | FloatArray, *, confidence: float, lengthscale: float, votes: int
-) -> Verdict | None:
-    """The verdict of `judge` where it has passed at `confidence`, else None, for far less work.
-
-    Stops at the first check that fails, the cheapest one first.
+def confirmed(losses: Sequence[float], *, lengthscale: float, votes: int) -> Verdict | None:
+    """The verdict of `judge` where both checks hold, else None: then the minimum does not lie
+    behind, whatever the probability, and most often far less work has said so.
     """
-    y = standardised(np.asarray(losses, dtype=np.float64))
-    if y is None or not may_have_risen(y):
+    y = standardised(losses) if may_have_risen(losses) else None
+    if y is None:
         return None
     process = _spectrum(len(y), lengthscale).fit(y)
     if not _prefers_a_curve(process, y):
         return None
-    verdict = _verdict(process, y, votes, prefers_a_curve=True)
-    return verdict if verdict.passed(confidence) else None
+    verdict = _verdict(process, votes)
+    return verdict if has_risen(y, verdict.lowest) else None
 
 
-def _verdict(
-    process: GaussianProcess, y: FloatArray, votes: int, *, prefers_a_curve: bool
-) -> Verdict:
+def _verdict(process: GaussianProcess, votes: int) -> Verdict:
     mean, variance = process.rise(votes)
     rise = mean[:, -1:] - mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = rise / np.sqrt(variance)
     certain = variance <= 0.0
-    z = np.where(certain, np.sign(rise) * 40.0, rise / np.sqrt(np.where(certain, 1.0, variance)))
+    z[certain] = 40.0 * np.sign(rise[certain])
     highest = sorted(z[:, :-1].max(axis=1).tolist())[(votes - 1) // 2]
-    minimum = sorted(mean.argmin(axis=1).tolist())[votes // 2]
-    return Verdict(
-        probability=0.5 * math.erfc(-highest / math.sqrt(2.0)),
-        confirmed=prefers_a_curve and has_risen(y, minimum),
-        minimum=(minimum + 0.5) / len(y) if minimum + 1 < len(y) else 1.0,
-    )
+    lowest = sorted(mean.argmin(axis=1).tolist())[votes // 2]
+    probability = 0.5 * math.erfc(-highest / math.sqrt(2.0))
+    return Verdict(probability, lowest, mean.shape[1])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _spectrum(n: int, lengthscale: float) -> Spectrum:
     """Of n equally spaced points in [0, 1]: runs of one study test the same few n."""
     return Spectrum.of((np.arange(n) + 0.5) / n, lengthscale)

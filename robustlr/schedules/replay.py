@@ -10,15 +10,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
+from typing import Any
 
 from robustlr.errors import DataError, SpecError
 from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import AnySchedule, Feedback
+from robustlr.schedules.warmup import Warmup
 
 
 @dataclass(frozen=True, slots=True)
 class WarmupTest:
-    """A test of `auto_warmup`: at which step, and the probability it gave."""
+    """A test of `auto_warmup`: at which step, and the probability that the process gives.
+
+    That is also found where the schedule knows without it that the test is lost, and counts 0.
+    """
 
     step: int
     probability: float
@@ -27,8 +32,8 @@ class WarmupTest:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """multipliers: m_t of every update of the horizon. telemetry: columns of equal length, None
-    where there was no number. tests: of an automated warmup, otherwise empty. outcome: see
-    `FeedbackSchedule.outcome`."""
+    where there was no number. tests: of an automated warmup, by itself or behind another warmup,
+    otherwise empty. outcome: see `FeedbackSchedule.outcome`."""
 
     multipliers: tuple[float, ...]
     telemetry: Mapping[str, tuple[float | None, ...]]
@@ -51,8 +56,7 @@ def replay(
     """Feed one loss per update, from step 0 on, and the curvature traces where there are any.
 
     losses: at most `num_steps` of them, finite or not; steps beyond the last one are not replayed.
-    traces: None or NaN where none was estimated. An automated warmup in front of anything else
-    is seen through its outcome.
+    traces: None or NaN where none was estimated.
 
     Raises DataError for no loss or too many, SpecError where the schedule needs traces and has
     none.
@@ -69,16 +73,20 @@ def replay(
     state = lifted.init(num_steps)
     multipliers: list[float] = []
     rows: list[Mapping[str, float]] = []
+    tests: list[WarmupTest] = []
     for step, loss in enumerate(losses):
         trace = None if traces is None else traces[step]
         if trace is not None and math.isnan(trace):
             trace = None
-        state = lifted.update(state, Feedback(step, loss, trace))
+        before, state = state, lifted.update(state, Feedback(step, loss, trace))
+        probability = _probability(schedule, before, state, loss)
+        if probability is not None:
+            tests.append(WarmupTest(step, probability))
         multipliers.append(lifted.multiplier(state))
         rows.append(lifted.telemetry(state))
     names = sorted({name for row in rows for name in row})
     columns = {name: tuple(_finite(row.get(name)) for row in rows) for name in names}
-    return Replay(tuple(multipliers), columns, _tests(columns), lifted.outcome(state))
+    return Replay(tuple(multipliers), columns, tuple(tests), lifted.outcome(state))
 
 
 def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
@@ -91,13 +99,14 @@ def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
     return changed(schedule, test_every=test_every)
 
 
-def _tests(columns: Mapping[str, tuple[float | None, ...]]) -> tuple[WarmupTest, ...]:
-    counts = columns.get("warmup_tests", ())
-    return tuple(
-        WarmupTest(step, float(columns["warmup_probability"][step] or 0.0))
-        for step, (count, last) in enumerate(zip(counts, (0.0, *counts), strict=False))
-        if count != last
-    )
+def _probability(schedule: AnySchedule, before: Any, after: Any, loss: float) -> float | None:
+    """Of the test that the update from `before` to `after` made, if it made one."""
+    if isinstance(schedule, Warmup):
+        return _probability(schedule.then, before.inner, after.inner, loss)
+    if not isinstance(schedule, AutoWarmup) or after.tests == before.tests:
+        return None
+    verdict = schedule.judged(before.blocks.add(loss))
+    return None if verdict is None else verdict.probability
 
 
 def _finite(value: float | None) -> float | None:

@@ -24,8 +24,9 @@ from robustlr.schedules.auto_warmup import (
     AutoWarmupState,
 )
 from robustlr.schedules.loss_blocks import MAX_BLOCKS, LossBlocks
-from robustlr.schedules.minimum_test import MIN_POINTS, judge
+from robustlr.schedules.minimum_test import MIN_POINTS
 from tests.benchmarks.auto_warmup_error_rates import DIPS, FALLING, simulate
+from tests.schedules.whole_test import whole_test
 
 VEE, LOWEST = DIPS["vee"]
 
@@ -273,23 +274,6 @@ def test_telemetry_and_outcome_tell_the_story() -> None:
     assert schedule.outcome(states[5])["warmup_switch_step"] is None
 
 
-def test_probabilities_are_those_of_the_whole_test() -> None:
-    # most tests of a fall are settled without one
-    schedule, losses = AutoWarmup(), vee(600)
-    states, seen = run(schedule, losses, 600), 0
-    for state, before in zip(states[1:], states, strict=False):
-        shown = schedule.telemetry(state)["warmup_probability"]
-        if state.switch_step is not None:
-            assert shown == state.probability
-        elif state.tests > before.tests:
-            verdict = judge(state.blocks.means, lengthscale=0.2, votes=5)
-            assert shown == verdict.probability
-            seen += 1
-        elif state.tests:  # until the next test, the last one's
-            assert shown == schedule.telemetry(before)["warmup_probability"]
-    assert seen > 20
-
-
 def test_decisions_are_those_of_whole_tests() -> None:
     schedule = AutoWarmup()
     for seed, noise in enumerate([0.01, 0.05, 0.1, 0.3, 0.6]):
@@ -299,7 +283,8 @@ def test_decisions_are_those_of_whole_tests() -> None:
             blocks = before.blocks.add(vee(400, noise, seed)[state.step])
             if state.tests > before.tests:
                 assert len(blocks.means) >= MIN_POINTS
-                verdict = judge(blocks.means, lengthscale=0.2, votes=5)
-                positives = positives + 1 if verdict.passed(0.95) else 0
+                found = whole_test(blocks.means, lengthscale=0.2, votes=5)
+                assert state.probability == (0.0 if found is None else found.probability)
+                positives = positives + 1 if state.probability > 0.95 else 0
                 assert state.positives == positives
                 assert (state.reason == PASSED) == (positives == schedule.patience)

@@ -7,7 +7,9 @@ import math
 import pytest
 
 from robustlr.errors import DataError, SpecError
-from robustlr.schedules import AutoWarmup, Cosine, CurvatureAdaptive, Feedback, parse
+from robustlr.schedules import AutoWarmup, Cosine, CurvatureAdaptive, Feedback, Warmup, parse
+from robustlr.schedules.loss_blocks import LossBlocks
+from robustlr.schedules.minimum_test import judge
 from robustlr.schedules.replay import replay, with_test_every
 
 LOSSES = [0.1 + abs(step - 50) / 50 for step in range(200)]
@@ -29,6 +31,27 @@ def test_every_test_is_listed_with_its_probability(every: int) -> None:
     assert result.switch_step == steps[-1]
     assert [test.probability > 0.95 for test in result.tests][-2:] == [True, True]
     assert result.outcome["warmup_probability"] == result.tests[-1].probability
+
+
+def test_a_lost_test_has_its_probability_too() -> None:
+    # a run settles these without a process, and counts 0
+    result = replay(AutoWarmup(), LOSSES[:45], 200)
+    blocks = LossBlocks()
+    probabilities = []
+    for step, loss in enumerate(LOSSES[:45]):
+        blocks = blocks.add(loss)
+        if (step + 1) % 2 == 0 and step > 6:
+            verdict = judge(blocks.means, lengthscale=0.2, votes=5)
+            probabilities.append(verdict.probability)
+    assert [test.probability for test in result.tests] == probabilities
+    assert set(result.telemetry["warmup_probability"]) == {None, 0.0}
+
+
+def test_a_warmup_behind_a_warmup_is_seen_too() -> None:
+    plain = replay(AutoWarmup(), LOSSES[:180], 180)
+    behind = replay(Warmup(then=AutoWarmup()), [9.0] * 20 + LOSSES[:180], 200)
+    shifted = [(test.step + 20, test.probability) for test in plain.tests]
+    assert [(test.step, test.probability) for test in behind.tests] == shifted
 
 
 def test_multipliers_are_those_of_a_run() -> None:
