@@ -242,7 +242,7 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
             explanation=(
                 "One run at the tuned learning rate (its first seed): learning rate, training "
                 "losses with a Gaussian process through the logged ones, and the probability that "
-                "their minimum has passed. "
+                "their minimum has passed (0 where the losses are not clearly higher by now). "
                 + (
                     "The run ended before its warmup did."
                     if step is None

@@ -70,7 +70,9 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         of the horizon. Its last test then stands alone: where it is positive, the learning rate
         goes back, otherwise it goes on from the one reached.
     test_every: updates between tests; 0 takes W/50, rounded up. A test needs 8 losses.
-    confidence, votes, lengthscale: of a test, see `robustlr.schedules.minimum_test.judge`.
+    confidence, votes, lengthscale: of a test, see `robustlr.schedules.minimum_test.judge`; it is
+        positive where its checks hold and its probability exceeds the confidence. Telemetry and
+        outcome give that probability, and 0 where a check fails.
     patience: positive tests in a row that end the warmup.
     after: "cosine" decays at once, from m_s to 0 over the steps that are left; "constant" stays
         at m_s and does so over the last cooldown_fraction of the horizon.

@@ -31,7 +31,8 @@ class Verdict:
     """What the process says of n points.
 
     probability: that the curve was lower before than at the last point; the highest value that
-    more than half of the votes reach. lowest: the point, from 0, where the curve is lowest.
+    more than half of the votes reach. lowest: which of the `points`, from 0, the curve is
+    lowest at.
     """
 
     probability: float

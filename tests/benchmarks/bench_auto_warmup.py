@@ -4,10 +4,10 @@
 
 Processor time throughout. A test is shown as a fall (settled by the losses themselves), whole (the
 process fitted, all votes asked) and first (the decomposition made too, which runs that test
-equally many points share). The share is the time inside tests, over all the
-time of a study's cells: of every EVERY-th cell of each schedule, optimizer and batch size, after
-what a process makes once (the time is shown). Limits: 5 ms for the first whole test at 256 points,
-0.5 % of a study. Exit status 1 where one is broken.
+equally many points share). The share is the time inside tests over the whole time of a study's
+cells, evaluation included: of every EVERY-th cell of each schedule, optimizer and batch size,
+after what a process makes once (its time is shown). Limits: 5 ms for the first whole test at 256
+points, 0.5 % of a study. Exit status 1 where one is broken.
 """
 
 from __future__ import annotations
