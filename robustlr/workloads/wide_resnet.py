@@ -4,7 +4,8 @@ Zagoruyko & Komodakis, "Wide Residual Networks" (2016, arXiv 1605.07146), table 
 convolution of 16 channels; three groups of N = (d − 4)/6 blocks of 16k, 32k and 64k channels, the
 second and third at half the resolution; normalisation, ReLU, the mean over places, and a linear
 layer. A block is pre-activated (B(3,3)): twice normalisation, ReLU, a 3 × 3 convolution. WRN-28-10
-has 36,479,194 weights for 10 classes (the paper says 36.5 M).
+has 36,479,194 weights for 10 classes (the paper says 36.5 M). Batches are normalised rank by
+rank: with several ranks, or accumulation, over smaller batches than with one.
 """
 
 from __future__ import annotations

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Generator, Iterable
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -12,8 +15,10 @@ from torch import Tensor
 from robustlr.errors import SpecError
 from robustlr.schedules import Fixed
 from robustlr.specs import SGD, Cell, TrainingSpec, WorkloadSpec
+from robustlr.training import train
 from robustlr.training.feed import Feed
-from robustlr.workloads import Batch, Request, TensorExamples
+from robustlr.workloads import Batch, Request, TensorExamples, build_workload
+from tests.workloads.datasets_on_disk import write_imagefolder
 
 
 def cell(batch_size: int = 12, accumulation_steps: int = 1, seed: int = 3) -> Cell:
@@ -109,3 +114,21 @@ def test_examples_without_a_stream_need_nothing_more() -> None:
 def test_a_batch_larger_than_the_data_is_refused_at_once() -> None:
     with pytest.raises(SpecError, match="batch_size 51 is larger than the 50 training examples"):
         Feed(Noisy(), cell(batch_size=51))
+
+
+def test_a_run_on_photographs_is_the_same_twice_and_leaves_no_process(tmp_path: Path) -> None:
+    options = {
+        "path": str(write_imagefolder(tmp_path)), "classes": 3, "size": 8, "valid_share": 0.25,
+        "network_options": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    }  # fmt: skip
+    spec = WorkloadSpec(kind="imagenet", options=options)
+    photographs = dataclasses.replace(cell(), workload=spec)
+    before = psutil.Process().children(recursive=True)
+    (_, first), (_, again) = (
+        train(photographs, build_workload(photographs.workload)) for _ in range(2)
+    )
+    assert first.drop("wall_seconds").equals(again.drop("wall_seconds"))
+    assert first["valid_loss"].n_unique() == 2
+    new = [child for child in psutil.Process().children(recursive=True) if child not in before]
+    # the fork server and the keeper of shared memory stay until this process ends
+    assert all(child.parent() == psutil.Process() for child in new)
