@@ -10,10 +10,12 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.table import Table
 
 Row = Sequence[object]
 
@@ -46,6 +48,45 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") 
 
     None is shown as a dash, floats with four significant digits.
     """
+    _console().print(table_block(columns, rows, title=title))
+
+
+def show_facts(facts: Mapping[str, object]) -> None:
+    """Names and values, one a line, aligned."""
+    _console().print(facts_block(facts))
+
+
+class Refreshed:
+    """Blocks that are drawn in place on a terminal, and one after the other elsewhere."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self._live = Live(console=_console(), auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, blocks: Sequence[RenderableType]) -> None:
+        """Draw the blocks."""
+        from rich.console import Group
+
+        if self._live is not None:
+            self._live.update(Group(*blocks), refresh=True)
+        else:
+            _console().print(Group(*blocks))
+            sys.stdout.flush()
+
+
+def table_block(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> Table:
+    """What `show_table` shows."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -56,18 +97,18 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") 
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(value)) for value in row))
-    _console().print(table)
+    return table
 
 
-def show_facts(facts: Mapping[str, object]) -> None:
-    """Names and values, one a line, aligned."""
+def facts_block(facts: Mapping[str, object]) -> Table:
+    """What `show_facts` shows."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
         table.add_row(escape(name), escape(shown(value)))
-    _console().print(table)
+    return table
 
 
 def shown(value: object) -> str:

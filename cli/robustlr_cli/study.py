@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,10 +20,10 @@ from robustlr_cli.report import report_on
 from robustlr_cli.study_file import init, schema
 from robustlr_cli.study_plan import plan
 from robustlr_cli.study_run import Place, run_here, run_on_slurm
+from robustlr_cli.study_status import by_reason, counted, status
 from robustlr_cli.study_worker import worker
 
 if TYPE_CHECKING:
-    from robustlr.records import RunRecord
     from robustlr.study import Plan
 
 app = typer.Typer(help="Plan, run and watch a study.", no_args_is_help=True)
@@ -75,49 +74,12 @@ def run(
         note("measuring and drawing the report ...")
         say(str(report_on(spec, paths, study if out is None else str(out))))
     if after.failed:
-        for reason, cells in _by_reason(after.failed)[:_MOST_REASONS]:
-            note(f"  {_counted(cells)} failed: {reason}")
+        for reason, cells in by_reason(after.failed)[:_MOST_REASONS]:
+            note(f"  {counted(cells)} failed: {reason}")
         raise CellsFailedError(
             f"{len(after.failed)} of {len(after.cells)} cells failed; their logs are in "
             f"{paths.logs}, and the same command tries them again"
         )
-
-
-@app.command(epilog="Example: robustlr study status digits")
-def status(study: Study, out: Out = None, as_json: Json = False) -> None:
-    """How far a study is, and what failed and why."""
-    from robustlr.records import RunStatus
-    from robustlr.study import living_workers
-    from robustlr.study import plan as make_plan
-
-    spec, paths = locate(study, out)
-    current = make_plan(spec, paths)
-    diverged = sum(record.status is RunStatus.DIVERGED for record in current.done)
-    facts: dict[str, object] = {
-        "study": spec.name,
-        "folder": str(paths.root),
-        "cells": len(current.cells),
-        "completed": len(current.done) - diverged,
-        "diverged": diverged,
-        "failed": len(current.failed),
-        "damaged": len(current.damaged),
-        "missing": len(current.missing),
-        "workers alive": len(living_workers(paths)),
-    }
-    failures = [
-        {"cell": _cell_name(record), "reason": record.reason, "key": record.cell.key}
-        for record in current.failed
-    ]
-    if as_json:
-        show_json(
-            {name.replace(" ", "_"): value for name, value in facts.items()}
-            | {"failures": failures}
-        )
-        return
-    show_facts(facts)
-    if failures:
-        rows = [(_counted(cells), reason) for reason, cells in _by_reason(current.failed)]
-        show_table(["failed", "reason"], rows)
 
 
 @app.command("list", epilog="Example: robustlr study list")
@@ -183,6 +145,7 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
 
 
 app.command(epilog="Example: robustlr study plan digits")(plan)
+app.command(epilog="Example: robustlr study status digits --watch")(status)
 app.command(epilog="Example: robustlr study worker digits --out /shared/digits")(worker)
 app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
 app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
@@ -198,20 +161,3 @@ def _outcome(after: Plan) -> str:
     if after.missing:
         parts.append(f"{len(after.missing)} missing")
     return ", ".join(parts)
-
-
-def _by_reason(failed: Sequence[RunRecord]) -> list[tuple[str, list[RunRecord]]]:
-    """The failed cells by the reason they gave, the most frequent first."""
-    reasons: dict[str, list[RunRecord]] = {}
-    for record in failed:
-        reasons.setdefault(record.reason, []).append(record)
-    return sorted(reasons.items(), key=lambda item: -len(item[1]))
-
-
-def _counted(cells: Sequence[RunRecord]) -> str:
-    return _cell_name(cells[0]) if len(cells) == 1 else f"{len(cells)} cells"
-
-
-def _cell_name(record: RunRecord) -> str:
-    cell = record.cell
-    return f"{cell.setting} · {cell.schedule.label} · lr {cell.peak_lr:.3g} · seed {cell.seed}"

@@ -8,6 +8,7 @@ from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare
 from robustlr.study.queue import CellQueue, Claim, Sign, Tally
 from robustlr.study.sharing import agree_on_code
 from robustlr.study.vigil import Vigil
+from robustlr.study.watching import Situation, Watch, WorkerState
 from robustlr.study.work import RunCell, work
 
 __all__ = [
@@ -17,8 +18,11 @@ __all__ = [
     "Plan",
     "RunCell",
     "Sign",
+    "Situation",
     "Tally",
     "Vigil",
+    "Watch",
+    "WorkerState",
     "agree_on_code",
     "check_edits",
     "hold",

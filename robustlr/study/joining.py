@@ -27,4 +27,4 @@ def join(spec: StudySpec, paths: RunPaths) -> None:
     queue = open_queue(spec, paths)
     share_folder(spec, paths, queue)
     agree_on_version(spec, queue)
-    queue.add(plan(spec, paths).missing, spec)
+    queue.add(plan(spec, paths).missing, spec, is_done=lambda cell: paths.cell(cell.key).exists())

@@ -27,6 +27,7 @@ from robustlr.study.queue import (
     WORKER,
     CellQueue,
     Claim,
+    IsDone,
     Sign,
     Tally,
     count,
@@ -50,13 +51,21 @@ class JournalQueue(CellQueue):
         self._storage = JournalStorage(self._journal)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._study = optuna.create_study(
-                storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
-            )
+            try:  # to open is not to write
+                self._study = optuna.load_study(storage=self._storage, study_name=name)
+            except KeyError:
+                self._study = optuna.create_study(
+                    storage=self._storage,
+                    study_name=name,
+                    direction="minimize",
+                    load_if_exists=True,
+                )
         self._study_id = self._storage.get_study_id_from_name(name)
         self._candidates: list[int] = []  # trials that waited when last looked, the first one last
 
-    def add(self, cells: Iterable[Cell], spec: StudySpec) -> None:
+    def add(
+        self, cells: Iterable[Cell], spec: StudySpec, *, is_done: IsDone = lambda cell: False
+    ) -> None:
         distributions = {
             "peak_lr": FloatDistribution(min(spec.grid), max(spec.grid), log=True),
             "schedule": CategoricalDistribution(spec.schedule_labels),
@@ -79,7 +88,7 @@ class JournalQueue(CellQueue):
                     user_attrs={CELL: cell.key, SETTING: cell.setting},
                 )
                 for cell in cells
-                if cell.key not in unfinished
+                if cell.key not in unfinished and not is_done(cell)
             )
 
     def claim(self, worker: str) -> Claim | None:

@@ -20,6 +20,7 @@ from robustlr.records import (
 from robustlr.specs import Cell, StudySpec, conflicts
 from robustlr.study.locks import is_held
 from robustlr.study.opening import open_queue
+from robustlr.study.outcome import standing_record
 from robustlr.study.queue import CellQueue
 from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
 from robustlr.study.vigil import Vigil, is_anyone_alive
@@ -124,7 +125,9 @@ def prepare(
             checkpoint.unlink(missing_ok=True)
     agree_on_version(spec, queue)
     write_json(paths.spec, spec.table())
-    queue.add(current.to_run, spec)
+    queue.add(
+        current.to_run, spec, is_done=lambda cell: standing_record(paths, cell.key) is not None
+    )
     return current, queue
 
 

@@ -19,7 +19,7 @@ from robustlr.errors import StorageError
 from robustlr.specs import Cell, StudySpec
 from robustlr.study import statements as sql
 from robustlr.study.database import Database
-from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, Sign, Tally, count
+from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, IsDone, Sign, Tally, count
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -59,32 +59,39 @@ class PostgresqlQueue(CellQueue):
         assert found is not None
         return int(found[0])
 
-    def add(self, cells: Iterable[Cell], spec: StudySpec) -> None:
-        rows = [
-            {
-                "position": position,
-                "key": json.dumps(cell.key),
-                "setting": json.dumps(cell.setting),
-                "peak_lr": cell.peak_lr,
-                "schedule": spec.schedule_labels.index(cell.schedule.label),
-                "seed": cell.seed,
-            }
-            for position, cell in enumerate(cells)
-        ]
-        low, high = min(spec.grid), max(spec.grid)
+    def add(
+        self, cells: Iterable[Cell], spec: StudySpec, *, is_done: IsDone = lambda cell: False
+    ) -> None:
+        wanted = {cell.key: cell for cell in cells}
         distributions = [
-            _distribution("FloatDistribution", step=None, low=low, high=high, log=True),
+            _distribution(
+                "FloatDistribution", step=None, low=min(spec.grid), high=max(spec.grid), log=True
+            ),
             _distribution("CategoricalDistribution", choices=spec.schedule_labels),
             _distribution("IntDistribution", log=False, step=1, low=0, high=2**31 - 1),
         ]
 
         def insert(connection: Connection[Any], _: bool) -> None:
             connection.execute(sql.LOCK_STUDY, (self._study,))
-            connection.execute(
-                sql.ADD, {"study": self._study, "rows": json.dumps(rows), "of": distributions}
-            )
+            unfinished = self._keys(connection, "WAITING") | self._keys(connection, "RUNNING")
+            rows = [
+                {
+                    "position": position,
+                    "key": json.dumps(cell.key),
+                    "setting": json.dumps(cell.setting),
+                    "peak_lr": cell.peak_lr,
+                    "schedule": spec.schedule_labels.index(cell.schedule.label),
+                    "seed": cell.seed,
+                }
+                for position, cell in enumerate(wanted.values())
+                if cell.key not in unfinished and not is_done(cell)
+            ]
+            if rows:
+                connection.execute(
+                    sql.ADD, {"study": self._study, "rows": json.dumps(rows), "of": distributions}
+                )
 
-        if rows:
+        if wanted:
             self._database.run(insert)
 
     def claim(self, worker: str) -> Claim | None:
@@ -134,9 +141,10 @@ class PostgresqlQueue(CellQueue):
         return self._database.run(end)
 
     def waiting(self) -> set[str]:
-        rows = self._database.run(
-            lambda c, _: c.execute(sql.KEYS, (self._study, "WAITING")).fetchall()
-        )
+        return self._database.run(lambda c, _: self._keys(c, "WAITING"))
+
+    def _keys(self, connection: Connection[Any], state: str) -> set[str]:
+        rows = connection.execute(sql.KEYS, (self._study, state))
         return {json.loads(key) for (key,) in rows}
 
     def running(self) -> list[Claim]:

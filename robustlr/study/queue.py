@@ -11,7 +11,7 @@ waits as a new trial. Whoever still holds the old one finds it ended, and discar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +19,9 @@ from robustlr.specs import Cell, StudySpec
 
 CELL, SETTING, WORKER, REASON, ATTEMPT = "cell", "setting", "worker", "reason", "attempt"
 """User attributes of a trial."""
+
+
+IsDone = Callable[[Cell], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,14 @@ class CellQueue(ABC):
     one_machine: ClassVar[bool]
 
     @abstractmethod
-    def add(self, cells: Iterable[Cell], spec: StudySpec) -> None:
-        """Let every cell wait that neither waits nor runs, all at once or none."""
+    def add(
+        self, cells: Iterable[Cell], spec: StudySpec, *, is_done: IsDone = lambda cell: False
+    ) -> None:
+        """Let every cell wait that neither waits nor runs nor is done, all at once or none.
+
+        is_done: asked of a cell after it was seen neither to wait nor to run, so that one that
+        ends meanwhile is not added again.
+        """
 
     @abstractmethod
     def claim(self, worker: str) -> Claim | None:

@@ -13,18 +13,13 @@ _ATTRIBUTES = """
 """
 
 ADD = """
-WITH unfinished AS MATERIALIZED (
-    SELECT a.value_json AS key
-    FROM trials t JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key = 'cell'
-    WHERE t.study_id = %(study)s AND t.state IN ('WAITING', 'RUNNING')
-), cells AS MATERIALIZED (
+WITH cells AS MATERIALIZED (
     SELECT *, (SELECT count(*) FROM trials WHERE study_id = %(study)s)
               + row_number() OVER (ORDER BY position) - 1 AS number
     FROM json_to_recordset(%(rows)s) AS row (
         position int, key text, setting text,
         peak_lr double precision, schedule double precision, seed double precision
     )
-    WHERE NOT EXISTS (SELECT FROM unfinished WHERE unfinished.key = row.key)
 ), added AS (
     INSERT INTO trials (number, study_id, state)
     SELECT number, %(study)s, 'WAITING' FROM cells ORDER BY number
@@ -112,7 +107,7 @@ UNION ALL SELECT trial_id, 'attempt', %(attempt)s FROM added
 KEYS = """
 SELECT a.value_json
 FROM trials t JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key = 'cell'
-WHERE t.study_id = %s AND t.state::text = %s
+WHERE t.study_id = %s AND t.state = %s::trialstate
 """
 
 STATES = """
