@@ -30,19 +30,31 @@ class Journal(BaseJournalBackend):
         # not journal.log.lock, which Optuna's own writers (its dashboard) take for theirs
         self._lock = FileLock(path.with_suffix(".lock"))
         self._pending: list[Log] | None = None
-        self._written = 0  # logs in the file, known exactly while `one_write` holds the lock
+        self._written = 0  # logs read from the file: all of them while `one_write` holds the lock
         try:
             self._reader = JournalFileBackend(str(path))
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
 
     def read_logs(self, log_number_from: int) -> Generator[Log, None, None]:
-        number = log_number_from
+        if self._pending is None or log_number_from < self._written:
+            yield from self._read(log_number_from)
+        if self._pending is not None:
+            yield from self._pending[max(log_number_from - self._written, 0) :]
+
+    def _read(self, first: int) -> Generator[Log, None, None]:
+        """The logs in the file from number `first` on.
+
+        The reader knows the places of those it has read itself, not of those we wrote; it would
+        start over from the file's beginning.
+        """
+        number = min(first, self._written)
         try:
-            if self._pending is None or number < self._written:
-                for log in self._reader.read_logs(log_number_from):
+            for log in self._reader.read_logs(number):
+                number += 1
+                self._written = max(self._written, number)
+                if number > first:
                     yield log
-                    number += 1
         except ValueError as error:
             raise StorageError(
                 f"{self._path}: is damaged after line {number}; move it away and run the same "
@@ -50,8 +62,6 @@ class Journal(BaseJournalBackend):
             ) from error
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be read: {error.strerror}") from error
-        if self._pending is not None:
-            yield from self._pending[number - self._written :]
 
     def append_logs(self, logs: list[Log]) -> None:
         if self._pending is not None:
@@ -64,7 +74,8 @@ class Journal(BaseJournalBackend):
     def one_write(self) -> Iterator[None]:
         """Gather every operation inside into a single write; others wait."""
         with self._locked():
-            self._written += sum(1 for _ in self.read_logs(self._written))
+            for _ in self._read(self._written):
+                pass
             self._pending = []
             try:
                 yield

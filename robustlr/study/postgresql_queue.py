@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,16 @@ class PostgresqlQueue(CellQueue):
             found = connection.execute(sql.STUDY, (self._name,)).fetchone()
             if found is not None:
                 return int(found[0])
+        from psycopg.errors import InsufficientPrivilege
+
         # Optuna makes its tables; two that do so at once would stumble over each other
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
         _create_with_optuna(self._database, self._name)
+        with (
+            suppress(InsufficientPrivilege),
+            connection.transaction(),
+        ):  # the tables may be another's
+            connection.execute(sql.INDEX)
         found = connection.execute(sql.STUDY, (self._name,)).fetchone()
         assert found is not None
         return int(found[0])

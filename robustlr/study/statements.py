@@ -6,6 +6,11 @@ as text. `state` is an enumeration of the database.
 
 STUDY = "SELECT study_id FROM studies WHERE study_name = %s"
 
+INDEX = """
+CREATE INDEX IF NOT EXISTS robustlr_waiting ON trials (study_id, number) WHERE state = 'WAITING'
+"""
+"""Finds the next waiting trial in the same time however many there are."""
+
 LOCK_STUDY = "SELECT study_id FROM studies WHERE study_id = %s FOR UPDATE"
 
 _ATTRIBUTES = """
