@@ -21,3 +21,9 @@ def whole(tensor: Tensor) -> Tensor:
 def shards(tensor: Tensor) -> int:
     """Ranks that hold a part or a copy of `tensor`."""
     return tensor.device_mesh.size() if isinstance(tensor, DTensor) else 1
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a shard, or `tensor` itself."""
+    mine: Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return mine

@@ -21,6 +21,7 @@ from robustlr.specs.optimizer import (
     PytorchOptimizer,
 )
 from robustlr.specs.report import ReportSpec
+from robustlr.specs.sharding import ShardingSpec
 from robustlr.specs.slurm import SlurmSpec
 from robustlr.specs.study import StudySpec
 from robustlr.specs.training import TrainingSpec
@@ -37,6 +38,7 @@ __all__ = [
     "OptimizerSpec",
     "PytorchOptimizer",
     "ReportSpec",
+    "ShardingSpec",
     "SlurmSpec",
     "StudySpec",
     "TrainingSpec",

@@ -9,6 +9,7 @@ from typing import Any
 import robustlr
 from robustlr.errors import SpecError, did_you_mean, one_line
 from robustlr.schedules import ALIASES, schedule_types
+from robustlr.specs.sharding import read_accelerate_config, sharding_table
 from robustlr.specs.study import StudySpec
 from robustlr.validation import adapter
 
@@ -60,7 +61,27 @@ def load_study(path: Path) -> StudySpec:
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
         raise SpecError(f"{path}: not valid TOML: {one_line(str(error))}") from error
     table.setdefault("name", path.stem)
+    _read_named_files(table, path)
     return StudySpec.from_table(table, where=str(path))
+
+
+def _read_named_files(table: dict[str, Any], study: Path) -> None:
+    """Put the content of the Accelerate configuration in the place of its name."""
+    training = table.get("training")
+    if not isinstance(training, dict) or not isinstance(training.get("accelerate_config"), str):
+        return
+    named = Path(training["accelerate_config"])
+    path = study.parent / named
+    if not path.is_file() and named.is_file():
+        path = named
+    if not path.is_file():
+        raise SpecError(
+            f"{study}: training.accelerate_config: no file '{named}' beside the study file or in "
+            "the working folder; `accelerate config --config_file` writes one"
+        )
+    training["accelerate_config"] = sharding_table(
+        read_accelerate_config(path), training, where=str(path)
+    )
 
 
 def json_schema() -> dict[str, Any]:
@@ -93,6 +114,8 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["seeds"] = {
         "anyOf": [schema["properties"]["seeds"], {"type": "integer", "minimum": 1}]
     }
+    options = definitions["TrainingSpec"]["properties"]
+    options["accelerate_config"]["anyOf"].insert(0, {"type": "string", "description": "a file"})
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "robustlr study"
     linked: dict[str, Any] = _with_references(schema)
@@ -136,6 +159,11 @@ eval_every = 25            # updates between evaluations
 # precision = "bf16"       # fp32, bf16, fp16
 # clip_norm = 1.0
 # processes_per_cell = 1   # ranks that train one cell together
+# compile = true           # torch.compile of the model
+# gradient_checkpointing = true  # recompute blocks in the backward pass, to save memory
+# ema_decay = 0.999        # evaluate a moving average of the weights
+# channels_last = true     # memory layout of images and convolutions
+# accelerate_config = "fsdp.yaml"  # FSDP, as `accelerate config` writes it
 
 [[schedule]]               # `robustlr schedule list` shows the kinds
 kind = "fixed"

@@ -89,6 +89,14 @@ class StudySpec:
                 f"execution.slurm.gpus_per_worker must be 0 or what a cell uses, {share} "
                 f"(training.processes_per_cell), got {gpus}"
             )
+        if self.training.accelerate_config is not None:
+            for schedule in self.schedule:
+                request = schedule.curvature_request
+                if request is not None and request.estimator == "hutchinson":
+                    raise SpecError(
+                        f"schedule '{schedule.label}': FSDP has no double backward, which "
+                        "hutchinson needs: use estimator = 'gauss_newton' or 'finite_difference'"
+                    )
         group = self.training.processes_per_cell * self.training.accumulation_steps
         for size in self.batch_size:
             if size % group:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
+from robustlr.curvature.sharding import is_sharded
 from robustlr.training.recorder import Costs, Evaluation
 from robustlr.workloads import Examples, Split, Workload
 
@@ -31,11 +33,24 @@ class Evaluator:
 
     def _split(self, model: nn.Module, split: Split, costs: Costs) -> tuple[float, float]:
         examples, ranks = self.examples[split], self.accelerator.num_processes
-        mine = torch.arange(self.accelerator.process_index, len(examples), ranks)
-        sums = self.workload.evaluate(model, examples, mine)
+        sums = torch.zeros(2, dtype=torch.float64)
+        for indices, times in self._shares(len(examples), sharded=is_sharded(model)):
+            mine = self.workload.evaluate(model, examples, indices)
+            sums += torch.tensor(mine, dtype=torch.float64) / times
         if ranks > 1:
-            both = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
-            sums = tuple(self.accelerator.reduce(both, reduction="sum").tolist())
+            sums = self.accelerator.reduce(sums.to(self.accelerator.device), reduction="sum")
         costs.evaluation_passes += len(examples) / 3.0  # forward alone: a third
-        loss, metric = (total / len(examples) for total in sums)
+        loss, metric = (total / len(examples) for total in sums.tolist())
         return loss, self.workload.metric_value(loss, metric)
+
+    def _shares(self, examples: int, *, sharded: bool) -> Iterator[tuple[Tensor, int]]:
+        """This rank's indices, and the number of ranks that have the same ones.
+
+        The ranks of a sharded model gather its weights together and must make equally many
+        passes: what does not divide is evaluated by all of them.
+        """
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        even = examples - examples % ranks if sharded else examples
+        yield torch.arange(even)[rank::ranks], 1
+        if even < examples:
+            yield torch.arange(even, examples), ranks

@@ -1,8 +1,8 @@
 """The model of a run and its optimizer: a backward pass, clipping, and one update at a given lr.
 
-Accelerate places the model and wraps it for DDP and mixed precision. The bare optimizer is driven
-(a prepared one costs half an update of a small model), except under the fp16 scaler, which lives
-in Accelerate's.
+Accelerate places the model and wraps it for DDP, FSDP and mixed precision. The bare optimizer is
+driven (a prepared one costs half an update of a small model), except under the fp16 scaler, which
+lives in Accelerate's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from robustlr.curvature.sharding import local, whole
 from robustlr.errors import WorkloadError
 from robustlr.optimizers import build_optimizer
 from robustlr.specs import Cell
+from robustlr.training.averaging import WeightAverage
+from robustlr.training.compiling import compiled
+from robustlr.training.layout import use_channels_last
 from robustlr.training.optimizer_state import optimizer_state, restore_optimizer
+from robustlr.training.recomputation import use_checkpointing
+from robustlr.training.shards import shard, share_buffers
 from robustlr.workloads import Batch, Workload
 
 
 class Learner:
-    """bare_model: as the workload built it. model: the same weights, wrapped for this group.
+    """bare_model: what the workload built. model: the same weights, wrapped for this group.
 
     torch's generators must be seeded with the cell's seed before.
     """
@@ -32,14 +38,30 @@ class Learner:
     def __init__(self, cell: Cell, workload: Workload, accelerator: Accelerator) -> None:
         self._workload, self._accelerator, self._training = workload, accelerator, cell.training
         self._peak_lr = cell.peak_lr
+        options = self._training
         self.bare_model = workload.model(cell.seed).to(accelerator.device)
+        if options.channels_last:
+            use_channels_last(self.bare_model)
+        if options.gradient_checkpointing:
+            use_checkpointing(self.bare_model)
+        self._sharded = options.accelerate_config is not None
+        if options.accelerate_config is not None:
+            shard(self.bare_model, options.accelerate_config, accelerator)
         self.weights = list(self.bare_model.parameters())
-        self._values = [weight.detach() for weight in self.weights]
+        self._values = [local(weight.detach()) for weight in self.weights]
+        self.average = (
+            WeightAverage(self.bare_model, options.ema_decay) if options.ema_decay else None
+        )
         self.optimizer = build_optimizer(cell.optimizer, self.weights, self._peak_lr)
         # a factory's groups keep their learning rates relative to one another
         self._lr_shares = [group["lr"] / self._peak_lr for group in self.optimizer.param_groups]
-        self.model: nn.Module = accelerator.prepare_model(self.bare_model)
-        self._scaled = self._training.precision == "fp16"
+        # in "evaluation mode" Accelerate adds autocast and no wrapper: the model is cut already
+        self.model: nn.Module = accelerator.prepare_model(
+            self.bare_model, evaluation_mode=self._sharded
+        )
+        if options.compile:
+            self.model = compiled(self.model)
+        self._scaled = options.precision == "fp16"
         if self._scaled:
             self.optimizer = accelerator.prepare_optimizer(self.optimizer)
 
@@ -49,6 +71,8 @@ class Learner:
         micro: this rank's share of every micro-batch. stop: asked whether this rank is to stop;
         both answers are agreed between ranks, in one reduction.
         """
+        if self._sharded:
+            share_buffers(self.bare_model)
         total: Tensor | None = None
         for position, batch in enumerate(micro):
             with self._synchronised(position + 1 == len(micro)):
@@ -67,6 +91,9 @@ class Learner:
         return mean_loss, stopped > 0.0
 
     def _synchronised(self, synchronise: bool) -> AbstractContextManager[Any]:
+        if self._sharded:
+            self.bare_model.set_requires_gradient_sync(synchronise)  # type: ignore[operator]
+            return nullcontext()
         if synchronise or self._accelerator.num_processes == 1:
             return nullcontext()
         return self._accelerator.no_sync(self.model)  # type: ignore[no-any-return]
@@ -81,7 +108,7 @@ class Learner:
                 self._accelerator.unscale_gradients()
             gradients = [weight.grad for weight in self.weights if weight.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients)
-        return float(norm) if measure else None
+        return float(whole(norm)) if measure else None
 
     def apply(self, multiplier: float) -> float | None:
         """One update at peak_lr · multiplier; the lr, or None where the fp16 scaler skipped it."""
@@ -94,10 +121,24 @@ class Learner:
         if self._scaled and self._accelerator.optimizer_step_was_skipped:
             return None
         self._workload.project(self.bare_model)
+        if self.average is not None:
+            self.average.update()
         return lr
 
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Inside, the bare model has the weights to evaluate: their average, where one is kept."""
+        return nullcontext() if self.average is None else self.average.in_place_of_weights()
+
     def is_finite(self) -> bool:
-        """Whether every weight is."""
+        """Whether every weight is, on every rank."""
+        finite = self._mine_are_finite()
+        if not self._sharded:  # replicas are equal
+            return finite
+        device = self._accelerator.device
+        share = self._accelerator.reduce(torch.tensor(float(finite), device=device), "mean")
+        return float(share) == 1.0
+
+    def _mine_are_finite(self) -> bool:
         if self._values[0].is_cuda:  # few kernels and one wait, however many weights
             return math.isfinite(torch.nn.utils.get_total_norm(self._values, math.inf))
         total = 0.0
@@ -107,10 +148,11 @@ class Learner:
         return math.isfinite(total) or all(bool(value.isfinite().all()) for value in self._values)
 
     def state(self) -> dict[str, Any]:
-        """Everything that an update changes: weights, buffers, optimizer, scaler."""
+        """Everything that an update changes: weights, their average, buffers, optimizer, scaler."""
         scaler = self._accelerator.scaler
         return {
             "model": self._model_state(),
+            "average": self.average.state() if self.average else None,
             "optimizer": optimizer_state(self._bare_optimizer()),
             "scaler": scaler.state_dict() if scaler else None,
         }
@@ -126,6 +168,8 @@ class Learner:
             for name, value in ours.items():
                 if isinstance(value, Tensor):
                     value.copy_(theirs[name])
+        if self.average is not None:
+            self.average.restore(state["average"])
         restore_optimizer(self._bare_optimizer(), state["optimizer"])
         if self._accelerator.scaler and state["scaler"]:
             self._accelerator.scaler.load_state_dict(state["scaler"])

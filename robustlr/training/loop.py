@@ -193,7 +193,8 @@ class _Run:
         return self._evaluates(step) or (every > 0 and step % every == 0)
 
     def _evaluate(self) -> Evaluation:
-        return self.evaluator.evaluate(self.learner.bare_model, self.recorder.costs)
+        with self.learner.evaluated():
+            return self.evaluator.evaluate(self.learner.bare_model, self.recorder.costs)
 
     def _record_row(self) -> bool:
         """A row of the curve where one is due; False where evaluation is not finite."""

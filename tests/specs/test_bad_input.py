@@ -97,6 +97,31 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"training__clip_norm": math.nan}, ("training: clip_norm", "got nan")),
     ({"training__accumulation_steps": 0}, ("training: accumulation_steps", "got 0")),
     ({"training__processes_per_cell": -1}, ("training: processes_per_cell", "got -1")),
+    ({"training__ema_decay": 1.0}, ("training: ema_decay must be between 0 and 1, got 1.0",)),
+    ({"training__ema_decay": math.nan}, ("training: ema_decay must be between 0 and 1", "nan")),
+    ({"training__compile": "yes"}, ("training.compile: must be true or false", "'yes'")),
+    ({"training__channels_last": 1}, ("training.channels_last: must be true or false",)),
+    ({"training__gradient_checkpoint": True}, ("'gradient_checkpointing'",)),
+    ({"training__accelerate_config": {}}, ("accelerate_config (FSDP) needs processes_per_cell",)),
+    (
+        {"training": {"accelerate_config": {}, "processes_per_cell": 2, "precision": "fp16"}},
+        ("accelerate_config (FSDP) does not go with precision = 'fp16'", "bf16"),
+    ),
+    (
+        {"training": {"accelerate_config": {}, "processes_per_cell": 2, "compile": True}},
+        ("accelerate_config (FSDP) does not go with compile = true",),
+    ),
+    (
+        {"training": {"accelerate_config": {}, "processes_per_cell": 2, "channels_last": True}},
+        ("accelerate_config (FSDP) does not go with channels_last = true",),
+    ),
+    (
+        {
+            "training": {"accelerate_config": {}, "processes_per_cell": 2},
+            "schedule": ["fixed", "curvature_adaptive"],
+        },
+        ("schedule 'curvature_adaptive': FSDP has no double backward", "'gauss_newton'"),
+    ),
     ({"execution__threads_per_cell": 0}, ("execution: threads_per_cell", "got 0")),
     ({"execution__cells_per_gpu": 0}, ("execution: cells_per_gpu", "got 0")),
     ({"execution__max_retries": -1}, ("execution: max_retries", "got -1")),

@@ -15,6 +15,7 @@ from robustlr.specs import (
     Adam,
     Cell,
     PytorchOptimizer,
+    ShardingSpec,
     TrainingSpec,
     WorkloadSpec,
     load_study,
@@ -30,6 +31,8 @@ CELL = Cell(
     lr_exponent="-3/4",
     seed=1,
 )
+
+SHARDED = TrainingSpec(processes_per_cell=2, accelerate_config=ShardingSpec())
 
 OTHERS: dict[str, Any] = {
     "workload kind": {"workload": WorkloadSpec(kind="other", options=CELL.workload.options)},
@@ -53,6 +56,16 @@ OTHERS: dict[str, Any] = {
     "precision": {"training": TrainingSpec(precision="bf16")},
     "clip_norm": {"training": TrainingSpec(clip_norm=1.0)},
     "processes_per_cell": {"training": TrainingSpec(processes_per_cell=2)},
+    "compile": {"training": TrainingSpec(compile=True)},
+    "gradient_checkpointing": {"training": TrainingSpec(gradient_checkpointing=True)},
+    "ema_decay": {"training": TrainingSpec(ema_decay=0.999)},
+    "channels_last": {"training": TrainingSpec(channels_last=True)},
+    "accelerate_config": {"training": SHARDED},
+    "size of the shards": {
+        "training": dataclasses.replace(
+            SHARDED, accelerate_config=ShardingSpec(auto_wrap_policy="SIZE_BASED_WRAP")
+        )
+    },
 }
 
 
@@ -106,6 +119,16 @@ def test_the_key_is_a_file_name_and_the_same_in_every_process() -> None:
 def test_results_of_before_keep_their_keys(study: str, key: str) -> None:
     # the first rows of reports/*/runs.parquet; whoever changes this orphans results on disk
     assert next(load_study(packaged_studies()[study]).cells()).key == key
+
+
+def test_every_training_option_takes_part() -> None:
+    changed = {
+        option.name
+        for change in OTHERS.values()
+        for option in dataclasses.fields(TrainingSpec)
+        if "training" in change and getattr(change["training"], option.name) != option.default
+    }
+    assert changed == {option.name for option in dataclasses.fields(TrainingSpec)}
 
 
 @pytest.mark.parametrize("change", [{}, *OTHERS.values()], ids=["itself", *OTHERS])

@@ -108,4 +108,9 @@ def test_every_training_option_is_at_work() -> None:
         "precision",
         "clip_norm",
         "processes_per_cell",
+        "compile",
+        "gradient_checkpointing",
+        "ema_decay",
+        "channels_last",
+        "accelerate_config",
     }
