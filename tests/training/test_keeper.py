@@ -51,6 +51,7 @@ EVERY = {
     "frequent estimates, warmed up": noisy_cell("curvature_adaptive:every=4+warmup", "adamw"),
     "accumulated": noisy_cell("cosine", accumulation_steps=2),
     "bf16, clipped": noisy_cell("cosine", "adamw", precision="bf16", clip_norm=0.5),
+    "averaged": noisy_cell("cosine", ema_decay=0.9),
 }
 
 
