@@ -17,6 +17,7 @@ from robustlr_cli._arguments import (
 )
 from robustlr_cli._console import note, say, show_facts, show_json, show_table
 from robustlr_cli.report import report_on
+from robustlr_cli.study_cancel import cancel
 from robustlr_cli.study_file import init, schema
 from robustlr_cli.study_plan import plan
 from robustlr_cli.study_run import Place, run_here, run_on_slurm
@@ -147,6 +148,7 @@ def show(study: Study, out: Out = None, as_json: Json = False) -> None:
 app.command(epilog="Example: robustlr study plan digits")(plan)
 app.command(epilog="Example: robustlr study status digits --watch")(status)
 app.command(epilog="Example: robustlr study worker digits --out /shared/digits")(worker)
+app.command(epilog="Example: robustlr study cancel digits")(cancel)
 app.command(epilog="Example: robustlr study init mine && robustlr study run mine.toml")(init)
 app.command(epilog="Example: robustlr study schema > study.schema.json")(schema)
 

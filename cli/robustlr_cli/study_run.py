@@ -75,17 +75,24 @@ def run_on_slurm(
         note(f"{spec.name}: {go_on}")
 
 
+class _Told(KeyboardInterrupt):
+    """SIGTERM, such as `robustlr study cancel` sends."""
+
+
 @contextmanager
 def _interruptible(text: str) -> Iterator[None]:
-    """Ctrl-C, and SIGTERM as well, end with one line. Raises InterruptedStudyError."""
+    """Ctrl-C and SIGTERM end with one line. Raises InterruptedStudyError; text: after Ctrl-C."""
     from robustlr.errors import InterruptedStudyError
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Told
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except _Told:
+        told = "was told to end; the same command goes on from here"
+        raise InterruptedStudyError(told) from None
     except KeyboardInterrupt:
         raise InterruptedStudyError(text) from None
     finally:

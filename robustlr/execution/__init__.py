@@ -1,5 +1,6 @@
 """Running the cells of a study on this machine or on a cluster."""
 
+from robustlr.execution.cancel import Cancelled, cancel
 from robustlr.execution.cluster import ClusterDrive
 from robustlr.execution.drive import Drive
 from robustlr.execution.driving import Snapshot
@@ -8,10 +9,12 @@ from robustlr.execution.flops import training_flops
 from robustlr.execution.slots import default_workers, visible_gpus
 
 __all__ = [
+    "Cancelled",
     "ClusterDrive",
     "Drive",
     "Estimate",
     "Snapshot",
+    "cancel",
     "default_workers",
     "estimate_seconds",
     "training_flops",

@@ -20,6 +20,7 @@ from robustlr.specs import StudySpec
 from robustlr.study import STORAGE_VARIABLE, CellQueue, Claim, Vigil, prepare
 
 _POLL_SECONDS = 0.25
+_PUT_ASIDE_SECONDS = 60.0  # what a worker may take for an update and a checkpoint
 _MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anything
 
 
@@ -116,11 +117,22 @@ class Drive:
         return f"{socket.gethostname()}-{slot}" if self.spec.execution.storage else str(slot)
 
     def _dismiss(self) -> None:
-        for worker in self._workers.values():
-            worker.kill()
-        for worker in self._workers.values():
-            worker.last_words()
-        self._workers.clear()
+        """Let the workers put their cells aside, which a second interruption cuts short."""
+        workers = self._workers.values()
+        try:
+            for worker in workers:
+                worker.terminate()
+            deadline = time.monotonic() + _PUT_ASIDE_SECONDS
+            while any(worker.ended() is None for worker in workers):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.02)
+        finally:
+            for worker in workers:
+                worker.kill()
+            for worker in workers:
+                worker.last_words()
+            self._workers.clear()
 
 
 def _ended(status: int) -> str:

@@ -48,6 +48,10 @@ class WorkerProcess:
         """Its exit status, minus the signal that killed it; None while it runs."""
         return self.process.poll()
 
+    def terminate(self) -> None:
+        """Tell it to put its cell aside and end."""
+        self.process.terminate()
+
     def kill(self) -> None:
         self.process.kill()
 

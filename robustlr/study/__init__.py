@@ -1,7 +1,7 @@
 """A StudySpec as an Optuna study of cells."""
 
 from robustlr.study.joining import join
-from robustlr.study.locks import hold, is_held
+from robustlr.study.locks import hold, holder, is_held
 from robustlr.study.opening import STORAGE_VARIABLE, open_queue, with_storage
 from robustlr.study.outcome import record_failure
 from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare
@@ -26,6 +26,7 @@ __all__ = [
     "agree_on_code",
     "check_edits",
     "hold",
+    "holder",
     "is_held",
     "join",
     "living_workers",

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from robustlr.errors import StorageError
-from robustlr.study import hold, is_held
+from robustlr.study import hold, holder, is_held
+from robustlr.study.locks import boot
 
 _HOLD = """
 import sys, time, pathlib
@@ -41,9 +43,27 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert is_held(path)
+        found = holder(path)
+        assert found is not None
+        assert found.pid == process.pid
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not is_held(path)
+    assert holder(path) is None
+
+
+@pytest.mark.parametrize(
+    "told", ["", "1 x y", "{pid} 1.5 {boot}", "{pid} {started} elsewhere", "999999999 1.5 {boot}"]
+)
+def test_a_holder_is_believed_only_where_it_can_be_right(told: str, tmp_path: Path) -> None:
+    path, me = tmp_path / "a.lock", psutil.Process()
+    lock = hold(path)
+    assert lock is not None
+    assert holder(path) == me
+    text = told.format(pid=me.pid, started=me.create_time(), boot=boot())
+    path.with_suffix(".pid").write_text(text)
+    assert holder(path) is None
+    lock.release()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
