@@ -27,6 +27,7 @@ import psutil
 from robustlr.errors import CellStoppedError, DataError, WorkloadError, one_line
 from robustlr.execution.job import Ending, Failure, Job
 from robustlr.execution.rank import NOTE_MARK
+from robustlr.execution.request import Request
 from robustlr.records import RunRecord, read_curve, read_record
 from robustlr.specs import Cell, ExecutionSpec
 
@@ -40,25 +41,25 @@ class _DiedError(Exception):
 
 
 def run_group(
-    cell: Cell,
+    request: Request,
     execution: ExecutionSpec,
-    checkpoint: Path,
     *,
     stop: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = print,
 ) -> tuple[RunRecord, pl.DataFrame]:
-    """Train `cell` in a group of its processes_per_cell ranks.
+    """Train a cell in a group of its processes_per_cell ranks.
 
     stop: asked all the time; then the ranks write a checkpoint. note: told about attempts.
     Raises WorkloadError with what a rank raised, or with what the last of 1 + max_retries groups
     died of; CellStoppedError where told to stop.
     """
+    cell = request.cell
     who = f"its group of {cell.training.processes_per_cell} processes"
     attempt = 0
     while True:
         attempt += 1
         try:
-            return _attempt(cell, execution, checkpoint, stop, note)
+            return _attempt(request, execution, stop, note)
         except _DiedError as death:
             if stop():
                 raise CellStoppedError(f"cell {cell.key}: stopped") from death
@@ -69,16 +70,15 @@ def run_group(
 
 
 def _attempt(
-    cell: Cell,
+    request: Request,
     execution: ExecutionSpec,
-    checkpoint: Path,
     stop: Callable[[], bool],
     note: Callable[[str], None],
 ) -> tuple[RunRecord, pl.DataFrame]:
     with tempfile.TemporaryDirectory(prefix="robustlr-") as folder:
         job = Job(Path(folder))
-        job.ask(cell, checkpoint, execution.checkpoint_every)
-        status = _torchrun(cell, job, execution, stop)
+        job.ask(request)
+        status = _torchrun(request.cell, job, execution, stop)
         output = job.log.read_text(errors="replace")
         for line in output.splitlines():
             if line.startswith(NOTE_MARK):
@@ -86,7 +86,7 @@ def _attempt(
         try:
             return read_record(job.result), read_curve(job.result)
         except DataError:
-            _explain(cell, status, job.failures(), output)
+            _explain(request.cell, status, job.failures(), output)
 
 
 def _explain(cell: Cell, status: str, failures: list[Failure], output: str) -> NoReturn:

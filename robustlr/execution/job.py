@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from robustlr.errors import DataError
+from robustlr.execution.request import Request
 from robustlr.records import read_json, write_json
-from robustlr.specs import Cell
 
 
 class Ending(StrEnum):
@@ -57,14 +57,13 @@ class Job:
         """Touched by the ranks while they train."""
         return self.folder / "life"
 
-    def ask(self, cell: Cell, checkpoint: Path, checkpoint_every: int) -> None:
+    def ask(self, request: Request) -> None:
         self.life.touch()
-        write_json(self.request, [cell.table(), str(checkpoint), checkpoint_every])
+        write_json(self.request, request.table())
 
-    def asked(self) -> tuple[Cell, Path, int]:
-        """The arguments of `ask`."""
-        table, checkpoint, every = read_json(self.request)
-        return Cell.from_table(table), Path(checkpoint), int(every)
+    def asked(self) -> Request:
+        """The argument of `ask`."""
+        return Request.from_table(read_json(self.request))
 
     def give_up(self, failure: Failure) -> None:
         """Leave word; a rank that cannot even do that leaves its log."""

@@ -15,7 +15,7 @@ from robustlr.execution.job import Ending, Failure, Job
 from robustlr.execution.lifeline import end_with_parent
 from robustlr.execution.stopping import Stop
 from robustlr.records import write_result
-from robustlr.training import Checkpoints, end_training, out_of_memory, train
+from robustlr.training import end_training, out_of_memory
 from robustlr.workloads import build_workload
 
 NOTE_MARK = "robustlr: "
@@ -26,11 +26,10 @@ def main(folder: str) -> int:
     stop = Stop()
     end_with_parent()
     job, rank = Job(Path(folder)), int(os.environ.get("RANK", "0"))
-    cell, checkpoint, every = job.asked()
-    life = _Life(job, stop)
-    checkpoints = Checkpoints(path=checkpoint, every=every, stop=life.update, note=_note)
+    request = job.asked()
     try:
-        record, curve = train(cell, build_workload(cell.workload), checkpoints)
+        workload = build_workload(request.cell.workload)
+        record, curve = request.train(workload, _Life(job, stop).update, _note)
     except CellStoppedError as stopped:
         job.give_up(Failure(rank, Ending.STOPPED, str(stopped), time.time()))
         end_training()

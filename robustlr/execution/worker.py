@@ -81,7 +81,9 @@ def _check(spec: StudySpec, queue: CellQueue) -> None:
     import torch
 
     from robustlr.optimizers import build_optimizer
+    from robustlr.training import require_trackers
 
+    require_trackers(spec.execution.trackers)
     torch.set_num_threads(spec.execution.threads_per_cell)
     for choice in spec.workload:
         with suppress(WorkloadError):
@@ -94,17 +96,16 @@ def _check(spec: StudySpec, queue: CellQueue) -> None:
 def _run_cell(
     spec: StudySpec, paths: RunPaths, stop: Stop, cell: Cell
 ) -> tuple[RunRecord, pl.DataFrame]:
-    checkpoint = paths.checkpoint(cell.key)
+    from robustlr.execution.request import Request
+    from robustlr.training import out_of_memory
+
+    request = Request.of(cell, spec, paths)
     if cell.training.processes_per_cell > 1:
         from robustlr.execution.group import run_group
 
-        return run_group(cell, spec.execution, checkpoint, stop=stop, note=_note)
-    from robustlr.training import Checkpoints, out_of_memory, train
-
-    every = spec.execution.checkpoint_every
-    checkpoints = Checkpoints(path=checkpoint, every=every, stop=stop, note=_note)
+        return run_group(request, spec.execution, stop=stop, note=_note)
     try:
-        return train(cell, _workload(cell.workload), checkpoints)
+        return request.train(_workload(cell.workload), stop, _note)
     except Exception as error:
         memory = out_of_memory(error)
         if memory is None:

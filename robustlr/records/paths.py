@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,11 @@ class RunPaths:
 
     def checkpoint(self, key: str) -> Path:
         return self.checkpoints / f"{key}.safetensors"
+
+    def tracker(self, name: str, key: str) -> Path:
+        """What trackers keep of a cell; `name` is for people."""
+        plain = re.sub(r"[^\w.=,-]+", "-", name)[:120]
+        return self.root / "trackers" / f"{plain}-{key[:8]}"
 
     def cell_log(self, key: str) -> Path:
         return self.logs / f"cell-{key}.log"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from robustlr.errors import SpecError
+from robustlr.errors import SpecError, did_you_mean
 from robustlr.specs.address import check_storage, without_password
 from robustlr.specs.slurm import SlurmSpec
+
+_TRACKERS = (
+    "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,7 @@ class ExecutionSpec:
     processes died. checkpoint_every: updates between the checkpoints of a cell, from which a
     further attempt goes on; 0: only when its worker is told to stop. timeout_seconds: a
     multi-process cell that makes no update for longer is ended, and tried again.
+    trackers: those of Accelerate that are told of every row of the curves ("tensorboard", "wandb").
     storage: the queue, "postgresql://user@host/database"; none: a journal file in the study's
     folder, for one machine. heartbeat_seconds: how often a worker says that it lives; after six
     heartbeats without a word its cell is another's. slurm: what to ask of a cluster.
@@ -27,6 +32,7 @@ class ExecutionSpec:
     cells_per_gpu: int = 1
     max_retries: int = 2
     checkpoint_every: int = 0
+    trackers: tuple[str, ...] = ()
     timeout_seconds: float = 24 * 3600.0
     storage: str = field(default="", repr=False)  # may hold a password
     heartbeat_seconds: float = 10.0
@@ -40,6 +46,10 @@ class ExecutionSpec:
             raise SpecError(f"max_retries must be 0 or more, got {self.max_retries}")
         if self.checkpoint_every < 0:
             raise SpecError(f"checkpoint_every must be 0 or more, got {self.checkpoint_every}")
+        for tracker in self.trackers:
+            if tracker not in _TRACKERS:
+                hint = did_you_mean(tracker, _TRACKERS)
+                raise SpecError(f"trackers: unknown tracker '{tracker}'; {hint}")
         for name in ("timeout_seconds", "heartbeat_seconds"):
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} must be positive, got {getattr(self, name)}")

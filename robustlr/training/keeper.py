@@ -94,11 +94,11 @@ class Keeper:
         except ValueError as error:
             said = f"{where.path}: {error}"
         if not self._agreed(not said):
-            self._note(f"{said}; the cell starts anew")
+            self.note(f"{said}; the cell starts anew")
             return False
         random_state.restore(tensors["random"][self._accelerator.process_index], device)
         self._last = run.step
-        self._note(f"cell {self._cell.key}: goes on from update {run.step}")
+        self.note(f"cell {self._cell.key}: goes on from update {run.step}")
         return True
 
     def after_update(self, run: Checkpointed, *, stop: bool) -> None:
@@ -130,9 +130,9 @@ class Keeper:
             )
         except UnpackableError as error:
             self._broken = True
-            self._note(f"cell {self._cell.key}: cannot be checkpointed: {error}")
+            self.note(f"cell {self._cell.key}: cannot be checkpointed: {error}")
         except StorageError as error:
-            self._note(f"cell {self._cell.key}: no checkpoint: {error}")
+            self.note(f"cell {self._cell.key}: no checkpoint: {error}")
 
     def _agreed(self, mine: bool) -> bool:
         """Whether every rank says so."""
@@ -141,6 +141,7 @@ class Keeper:
         said = torch.tensor(float(mine), device=self._accelerator.device)
         return float(self._accelerator.reduce(said, reduction="mean")) == 1.0
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Tell whoever reads the notes of this run, once for all ranks."""
         if self._where is not None and self._accelerator.is_main_process:
             self._where.note(text)

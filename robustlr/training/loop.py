@@ -28,6 +28,7 @@ from robustlr.training.order import mixed_seed
 from robustlr.training.provenance import provenance
 from robustlr.training.recorder import CurveRecorder, Evaluation
 from robustlr.training.setting import load_examples, make_accelerator, seed_torch
+from robustlr.training.tracking import Tracker, Tracking
 from robustlr.workloads import Batch, Workload
 
 _MOST_SKIPPED = 100  # fp16 updates skipped in a row before the run counts as diverged
@@ -35,11 +36,15 @@ _COUNTERS = ("step", "drawn", "skipped", "lr", "grad_norm")
 
 
 def train(
-    cell: Cell, workload: Workload, checkpoints: Checkpoints | None = None
+    cell: Cell,
+    workload: Workload,
+    checkpoints: Checkpoints | None = None,
+    tracking: Tracking | None = None,
 ) -> tuple[RunRecord, pl.DataFrame]:
     """Train one cell on the device and the ranks of this process group.
 
     checkpoints: where the run is put aside, and goes on from; the result is the same to the bit.
+    tracking: who is told of every row of the curve.
     Returns the record (COMPLETED or DIVERGED) and the curve, equal on every rank. Raises
     SpecError where the cell cannot be trained as written, WorkloadError and DataError where the
     workload is not what it should be, CellStoppedError where `checkpoints` says to stop; and
@@ -48,8 +53,8 @@ def train(
     chance = workload.chance_loss
     if chance is not None and not math.isfinite(chance):
         raise WorkloadError(f"workload '{cell.workload.label}': chance_loss is {chance}")
-    run = _Run(cell, workload, checkpoints)
-    with closing(run.feed):
+    run = _Run(cell, workload, checkpoints, tracking)
+    with closing(run.feed), closing(run.tracker):
         status = run.to_the_end()
     summary = run.recorder.summary(run.step)
     record = RunRecord(
@@ -77,9 +82,15 @@ class _Run:
     What decides the rest of a run is in `snapshot`, or its resumption would be another run.
     """
 
-    def __init__(self, cell: Cell, workload: Workload, checkpoints: Checkpoints | None) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        workload: Workload,
+        checkpoints: Checkpoints | None,
+        tracking: Tracking | None,
+    ) -> None:
         self.cell, self.training = cell, cell.training
-        self.accelerator = make_accelerator(cell)
+        self.accelerator = make_accelerator(cell, tracking)
         device = self.accelerator.device
         self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
         seed_torch(cell.seed, device)
@@ -98,12 +109,12 @@ class _Run:
         seed_torch(mixed_seed(cell.seed, self.rank), device)  # dropout differs between ranks
         self.stopping = False
         self.keeper = Keeper(checkpoints, cell, workload, self.accelerator)
-        resumed = self.keeper.resume(self)
+        self.tracker = Tracker(tracking, cell, self.accelerator, self.keeper.note)
+        self.recorder.on_row = self.tracker.log
+        self.resumed = self.keeper.resume(self)
         self.feed = Feed(
             self.examples["train"], cell, rank=self.rank, ranks=self.ranks, start=self.drawn
         )
-        if not resumed:
-            self._begin()
 
     def _begin(self) -> None:
         initial = self._evaluate()
@@ -140,6 +151,8 @@ class _Run:
 
     def to_the_end(self) -> RunStatus:
         """Make every update; stop at once where a loss or a weight is not finite."""
+        if not self.resumed:
+            self._begin()
         costs = self.recorder.costs
         while self.step < self.cell.num_steps:
             before, started = self.step, time.perf_counter()

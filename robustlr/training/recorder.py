@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import polars as pl
 import torch
 
 from robustlr.records import CURVE_SCHEMA, RunSummary
+
+Row = dict[str, float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,11 @@ class Costs:
 
 @dataclass(slots=True)
 class CurveRecorder:
-    """Collects rows; a number that is not finite becomes null."""
+    """Collects rows; a number that is not finite becomes null. on_row: is told of each."""
 
-    rows: list[dict[str, float | int | None]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     costs: Costs = field(default_factory=Costs)
+    on_row: Callable[[Row], None] | None = None
     _loss_sum: float = 0.0
     _loss_count: int = 0
     initial: Evaluation | None = None
@@ -66,7 +69,7 @@ class CurveRecorder:
         """One row of the curve: see `robustlr.records.CURVE_SCHEMA` for its columns."""
         mean_loss = self._loss_sum / self._loss_count if self._loss_count else None
         self._loss_sum, self._loss_count = 0.0, 0
-        row: dict[str, float | int | None] = {
+        row: Row = {
             "step": step,
             "lr": lr,
             "train_loss": _finite(mean_loss),
@@ -84,6 +87,8 @@ class CurveRecorder:
             ):
                 self._best = evaluation
         self.rows.append(row)
+        if self.on_row is not None:
+            self.on_row(row)
 
     def diverge(self, step: int, lr: float | None) -> None:
         """The run ended after `step` updates: it has no final value, whatever it had before."""

@@ -8,13 +8,14 @@ from accelerate.state import AcceleratorState
 
 from robustlr.errors import DataError, SpecError
 from robustlr.specs import Cell
+from robustlr.training.tracking import Tracking, accelerator_options
 from robustlr.workloads import Examples, Split, Workload
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 _SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
-def make_accelerator(cell: Cell) -> Accelerator:
+def make_accelerator(cell: Cell, tracking: Tracking | None = None) -> Accelerator:
     """Accelerate's view of this process group, in the cell's precision.
 
     Raises SpecError where the machine or the group is not what the cell asks for.
@@ -27,7 +28,11 @@ def make_accelerator(cell: Cell) -> Accelerator:
         # Accelerate knows one precision per process; the process group outlives this
         AcceleratorState._reset_state()
     # without cpu=True Accelerate does not see a group of ranks on a machine without a GPU
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=precision)
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=precision,
+        **accelerator_options(tracking),
+    )
     if accelerator.num_processes != cell.training.processes_per_cell:
         raise SpecError(
             f"training.processes_per_cell = {cell.training.processes_per_cell}, but this group "

@@ -13,6 +13,7 @@ import pytest
 
 from robustlr.errors import CellStoppedError, WorkloadError
 from robustlr.execution.group import run_group
+from robustlr.execution.request import Request
 from robustlr.records import RunRecord, RunStatus
 from robustlr.specs import Cell, ExecutionSpec
 from robustlr.training import train
@@ -43,7 +44,9 @@ def run(
     """Record, curve and notes of a group, its checkpoint in `folder`."""
     notes: list[str] = []
     spec = ExecutionSpec(**{"timeout_seconds": 120.0} | execution)  # type: ignore[arg-type]
-    record, curve = run_group(cell, spec, folder / "checkpoint", stop=stop, note=notes.append)
+    every = spec.checkpoint_every
+    request = Request(cell=cell, checkpoint=str(folder / "checkpoint"), checkpoint_every=every)
+    record, curve = run_group(request, spec, stop=stop, note=notes.append)
     return record, curve, notes
 
 

@@ -1,0 +1,153 @@
+"""Workers that are told to stop, killed or out of memory in the middle of a cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from robustlr.execution import Drive
+from robustlr.records import RunPaths, load_results
+from robustlr.specs import StudySpec
+from robustlr.study import open_queue, plan, prepare
+from tests.execution.slow_cells import FOLDER, RANK, leave_faults
+from tests.small_study import small_spec
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 120.0
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(RANK, "0")
+    monkeypatch.setenv("PYTHONPATH", os.getcwd(), prepend=":")
+    return RunPaths(tmp_path / "run")
+
+
+def two_cells(workload: str, *, processes: int = 1, **execution: object) -> StudySpec:
+    """Two cells of 40 slow updates."""
+    return small_spec(
+        workload={"factory": f"tests.execution.slow_cells:{workload}", "label": "slow"},
+        schedule=["fixed"],
+        grid={"low": 0.1, "high": 0.1},
+        num_steps=40,
+        training={"eval_every": 10, "processes_per_cell": processes},
+        execution=execution,
+    )
+
+
+def drive(spec: StudySpec, paths: RunPaths) -> None:
+    Drive(spec=spec, paths=paths, workers=1).run(lambda _: None)
+
+
+def table(spec: StudySpec, paths: RunPaths) -> tuple[pl.DataFrame, pl.DataFrame]:
+    results = load_results(paths, spec)
+    assert results.missing == results.failed == ()
+    drop = ["wall_seconds", "cell"]  # the keys differ where the faults do
+    return tuple(  # type: ignore[return-value]
+        frame.drop([name for name in drop if name in frame.columns])
+        for frame in (results.runs, results.curves)
+    )
+
+
+def assert_same(spec: StudySpec, paths: RunPaths, folder: Path) -> None:
+    """The study's table is that of an undisturbed run of it."""
+    undisturbed = RunPaths(folder / "undisturbed")
+    drive(spec, undisturbed)
+    for mine, theirs in zip(table(spec, paths), table(spec, undisturbed), strict=True):
+        assert mine.equals(theirs)
+
+
+@contextmanager
+def worker_of(paths: RunPaths) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker; its standard input, which it would end with, stays open until it is waited for."""
+    with (
+        open(paths.worker_log("0"), "wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "robustlr.execution.worker", str(paths.root), "0"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as worker,
+    ):
+        yield worker
+        worker.wait(timeout=SECONDS)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_told_to_stop_it_ends_at_once_and_its_cell_goes_on(
+    paths: RunPaths, tmp_path: Path, processes: int
+) -> None:
+    spec = two_cells("Slow", processes=processes)
+    prepare(spec, paths)
+    first, second = spec.cells()
+    with worker_of(paths) as worker:
+        wait_for(tmp_path / "updates-0")
+        worker.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+    assert time.monotonic() - told < 30.0  # of updates of 20 ms; the machine may be busy
+    said = paths.worker_log("0").read_text()
+    assert worker.returncode == 0, said
+    assert f"cell {first.key}: stopped after update " in said
+    assert [path.stem for path in paths.checkpoints.iterdir()] == [first.key]
+    assert open_queue(spec, paths).waiting() == {first.key, second.key}
+
+    with worker_of(paths) as worker:
+        pass
+    said = paths.worker_log("0").read_text()
+    assert worker.returncode == 0, said
+    assert f"cell {first.key}: goes on from update " in said
+    assert not list(paths.checkpoints.iterdir())
+    assert_same(spec, paths, tmp_path)
+
+
+def test_a_killed_worker_s_cell_goes_on_from_its_checkpoint(
+    paths: RunPaths, tmp_path: Path
+) -> None:
+    spec = two_cells("Killed", checkpoint_every=3)
+    leave_faults(1)
+    drive(spec, paths)
+    first, _ = spec.cells()
+    said = paths.worker_log("0").read_text()
+    assert f"cell {first.key}: goes on from update 6" in said  # it was killed in its 8th
+    assert_same(spec, paths, tmp_path)
+
+
+def test_a_damaged_checkpoint_costs_a_beginning(paths: RunPaths, tmp_path: Path) -> None:
+    spec = two_cells("Slow")
+    prepare(spec, paths)
+    first, _ = spec.cells()
+    checkpoint = paths.checkpoint(first.key)
+    checkpoint.write_bytes(b"half of a checkpoint")
+    drive(spec, paths)
+    said = paths.worker_log("0").read_text()
+    assert f"{checkpoint}: is damaged, or no checkpoint; the cell starts anew" in said
+    assert_same(spec, paths, tmp_path)
+
+
+def test_out_of_memory_fails_the_cell_by_name_and_the_worker_goes_on(paths: RunPaths) -> None:
+    spec = two_cells("OutOfMemory")
+    leave_faults(1)
+    drive(spec, paths)
+    (failed,) = plan(spec, paths).failed
+    assert failed.reason.startswith("ran out of memory: ")
+    assert failed.reason.endswith("a smaller batch, or more accumulation_steps, needs less")
+    assert len(plan(spec, paths).done) == 1
+    assert "Traceback" in paths.worker_log("0").read_text()
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
