@@ -34,12 +34,13 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     return RunPaths(tmp_path / "run")
 
 
-def two_cells(workload: str, *, processes: int = 1, **execution: object) -> StudySpec:
-    """Two cells of 40 slow updates."""
+def study(workload: str, *, processes: int = 1, **execution: object) -> StudySpec:
+    """Two cells of 40 slow updates; of two processes, one."""
     return small_spec(
         workload={"factory": f"tests.execution.slow_cells:{workload}", "label": "slow"},
         schedule=["fixed"],
         grid={"low": 0.1, "high": 0.1},
+        seeds=2 if processes == 1 else 1,
         num_steps=40,
         training={"eval_every": 10, "processes_per_cell": processes},
         execution=execution,
@@ -50,21 +51,32 @@ def drive(spec: StudySpec, paths: RunPaths) -> None:
     Drive(spec=spec, paths=paths, workers=1).run(lambda _: None)
 
 
-def table(spec: StudySpec, paths: RunPaths) -> tuple[pl.DataFrame, pl.DataFrame]:
+Table = tuple[pl.DataFrame, pl.DataFrame]
+
+
+def table(spec: StudySpec, paths: RunPaths) -> Table:
+    """All of a study's results but the time they took, and the keys: other faults, other cells."""
     results = load_results(paths, spec)
     assert results.missing == results.failed == ()
-    drop = ["wall_seconds", "cell"]  # the keys differ where the faults do
-    return tuple(  # type: ignore[return-value]
-        frame.drop([name for name in drop if name in frame.columns])
-        for frame in (results.runs, results.curves)
+    return (
+        results.runs.drop("wall_seconds", "cell", strict=False),
+        results.curves.drop("wall_seconds", "cell", strict=False),
     )
 
 
-def assert_same(spec: StudySpec, paths: RunPaths, folder: Path) -> None:
-    """The study's table is that of an undisturbed run of it."""
-    undisturbed = RunPaths(folder / "undisturbed")
-    drive(spec, undisturbed)
-    for mine, theirs in zip(table(spec, paths), table(spec, undisturbed), strict=True):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """What becomes of the study when nothing befalls it."""
+    here = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(here))
+        patch.setenv("PYTHONPATH", os.getcwd(), prepend=":")
+        drive(study("Slow"), RunPaths(here / "run"))
+    return table(study("Slow"), RunPaths(here / "run"))
+
+
+def assert_same(spec: StudySpec, paths: RunPaths, undisturbed: Table) -> None:
+    for mine, theirs in zip(table(spec, paths), undisturbed, strict=True):
         assert mine.equals(theirs)
 
 
@@ -86,11 +98,11 @@ def worker_of(paths: RunPaths) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_told_to_stop_it_ends_at_once_and_its_cell_goes_on(
-    paths: RunPaths, tmp_path: Path, processes: int
+    paths: RunPaths, tmp_path: Path, undisturbed: Table, processes: int
 ) -> None:
-    spec = two_cells("Slow", processes=processes)
+    spec = study("Slow", processes=processes)
     prepare(spec, paths)
-    first, second = spec.cells()
+    first, *others = spec.cells()
     with worker_of(paths) as worker:
         wait_for(tmp_path / "updates-0")
         worker.send_signal(signal.SIGTERM)
@@ -100,7 +112,7 @@ def test_told_to_stop_it_ends_at_once_and_its_cell_goes_on(
     assert worker.returncode == 0, said
     assert f"cell {first.key}: stopped after update " in said
     assert [path.stem for path in paths.checkpoints.iterdir()] == [first.key]
-    assert open_queue(spec, paths).waiting() == {first.key, second.key}
+    assert open_queue(spec, paths).waiting() == {first.key, *(cell.key for cell in others)}
 
     with worker_of(paths) as worker:
         pass
@@ -108,23 +120,24 @@ def test_told_to_stop_it_ends_at_once_and_its_cell_goes_on(
     assert worker.returncode == 0, said
     assert f"cell {first.key}: goes on from update " in said
     assert not list(paths.checkpoints.iterdir())
-    assert_same(spec, paths, tmp_path)
+    if processes == 1:
+        assert_same(spec, paths, undisturbed)
 
 
 def test_a_killed_worker_s_cell_goes_on_from_its_checkpoint(
-    paths: RunPaths, tmp_path: Path
+    paths: RunPaths, undisturbed: Table
 ) -> None:
-    spec = two_cells("Killed", checkpoint_every=3)
+    spec = study("Killed", checkpoint_every=3)
     leave_faults(1)
     drive(spec, paths)
     first, _ = spec.cells()
     said = paths.worker_log("0").read_text()
     assert f"cell {first.key}: goes on from update 6" in said  # it was killed in its 8th
-    assert_same(spec, paths, tmp_path)
+    assert_same(spec, paths, undisturbed)
 
 
-def test_a_damaged_checkpoint_costs_a_beginning(paths: RunPaths, tmp_path: Path) -> None:
-    spec = two_cells("Slow")
+def test_a_damaged_checkpoint_costs_a_beginning(paths: RunPaths, undisturbed: Table) -> None:
+    spec = study("Slow")
     prepare(spec, paths)
     first, _ = spec.cells()
     checkpoint = paths.checkpoint(first.key)
@@ -132,11 +145,11 @@ def test_a_damaged_checkpoint_costs_a_beginning(paths: RunPaths, tmp_path: Path)
     drive(spec, paths)
     said = paths.worker_log("0").read_text()
     assert f"{checkpoint}: is damaged, or no checkpoint; the cell starts anew" in said
-    assert_same(spec, paths, tmp_path)
+    assert_same(spec, paths, undisturbed)
 
 
 def test_out_of_memory_fails_the_cell_by_name_and_the_worker_goes_on(paths: RunPaths) -> None:
-    spec = two_cells("OutOfMemory")
+    spec = study("OutOfMemory")
     leave_faults(1)
     drive(spec, paths)
     (failed,) = plan(spec, paths).failed
