@@ -86,7 +86,7 @@ class Learner:
         assert total is not None, "an update has at least one micro-batch"
         if self._accelerator.num_processes == 1:
             return float(total), stop()
-        both = torch.stack([total.double(), torch.full_like(total, stop(), dtype=torch.float64)])
+        both = torch.stack([total.double().reshape(()), total.new_tensor(stop()).double()])
         mean_loss, stopped = self._accelerator.reduce(both, reduction="mean").tolist()
         return mean_loss, stopped > 0.0
 
@@ -151,7 +151,8 @@ class Learner:
         """Everything that an update changes: weights, their average, buffers, optimizer, scaler."""
         scaler = self._accelerator.scaler
         return {
-            "model": self._model_state(),
+            "model": self.bare_model.state_dict(),
+            "buffers": self._unsaved_buffers(),
             "average": self.average.state() if self.average else None,
             "optimizer": optimizer_state(self._bare_optimizer()),
             "scaler": scaler.state_dict() if scaler else None,
@@ -159,24 +160,26 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`. Raises ValueError, and changes nothing, for another model's."""
-        ours, theirs = self._model_state(), state["model"]
+        ours = {**self.bare_model.state_dict(), **self._unsaved_buffers()}
+        theirs = {**state["model"], **state["buffers"]}
         if {k: _kind(v) for k, v in ours.items()} != {k: _kind(v) for k, v in theirs.items()}:
             raise ValueError("is of another model")
         if len(state["optimizer"]["groups"]) != len(self.optimizer.param_groups):
             raise ValueError("is of another optimizer")
+        self.bare_model.load_state_dict(state["model"])
         with torch.no_grad():
-            for name, value in ours.items():
-                if isinstance(value, Tensor):
-                    value.copy_(theirs[name])
+            for name, buffer in self._unsaved_buffers().items():
+                buffer.copy_(state["buffers"][name])
         if self.average is not None:
             self.average.restore(state["average"])
         restore_optimizer(self._bare_optimizer(), state["optimizer"])
         if self._accelerator.scaler and state["scaler"]:
             self._accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _model_state(self) -> dict[str, Any]:
-        """Buffers too that a state_dict leaves out."""
-        return {**dict(self.bare_model.named_buffers()), **self.bare_model.state_dict()}
+    def _unsaved_buffers(self) -> dict[str, Tensor]:
+        """Those that a state_dict leaves out."""
+        saved = self.bare_model.state_dict()
+        return {k: v for k, v in self.bare_model.named_buffers() if k not in saved}
 
     def _bare_optimizer(self) -> torch.optim.Optimizer:
         return self.optimizer.optimizer if self._scaled else self.optimizer  # type: ignore[attr-defined]

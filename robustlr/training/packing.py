@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 _PLAIN = (bool, int, float, str)
 
@@ -48,6 +49,8 @@ class Packer:
         raise UnpackableError(f"{where or 'a value'} is a {type(value).__name__}")
 
     def _tensor(self, tensor: Tensor, where: str) -> dict[str, Any]:
+        if isinstance(tensor, DTensor):
+            raise UnpackableError(f"{where or 'a value'} is cut over the ranks (FSDP)")
         plain = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer)
         if not plain or tensor.layout is not torch.strided or tensor.is_complex():
             kind = type(tensor).__name__ if not plain else f"{tensor.dtype} tensor"
