@@ -50,7 +50,7 @@ class Hutchinson(Estimator):
         total: dict[str, Tensor] = {}
         with _double_backward(problem) as second:
             for left in reversed(range(self.probes)):
-                v = _signs(second, problem.generator)
+                v = signs(second.parameters, problem.generator)
                 product = second.product(v, keep_graph=left > 0)
                 for name, p in second.parameters.items():  # each freed as it is used
                     add_product(total, name, v.pop(name).to(p.dtype), product.pop(name), weight)
@@ -59,14 +59,10 @@ class Hutchinson(Estimator):
     def _trace(self, problem: Problem) -> Tensor:
         with _double_backward(problem) as second:
             terms = [
-                second.quadratic(_signs(second, problem.generator), keep_graph=left > 0)
+                second.quadratic(signs(second.parameters, problem.generator), keep_graph=left > 0)
                 for left in reversed(range(self.probes))
             ]
         return collected(terms) / (problem.loss_scale * self.probes)
-
-
-def _signs(second: DoubleBackward, generator: torch.Generator) -> dict[str, Tensor]:
-    return {name: signs(p, generator) for name, p in second.parameters.items()}
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,24 +22,31 @@ def probe_generator(
 
 
 def rademacher(like: Tensor, generator: torch.Generator) -> Tensor:
-    """`signs` in the dtype of `like`."""
-    return signs(like, generator).to(like.dtype)
+    """Independent ±1 with equal chances, in the shape, dtype, device and sharding of `like`."""
+    return signs({"": like}, generator)[""].to(like.dtype)
 
 
-def signs(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent ±1 with equal chances, one byte each, in `like`'s shape, device and sharding.
+def signs(like: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Independent ±1 by name, one byte each, in the shape, device and sharding of every tensor.
 
     A sharded probe is drawn whole and dealt out by the first rank, so that shards and replicas
     agree on it whatever their generators.
     """
     # Eight signs from each 64-bit draw: bernoulli_ draws one at a time, and sixteen times slower.
-    n = like.numel()
-    words = torch.empty(-(-n // 8), dtype=torch.int64, device=generator.device)
-    bits = words.random_(-(2**63), None, generator=generator).view(torch.int8)[:n]
-    drawn = bits.bitwise_and_(2).sub_(1).view(like.shape).to(like.device)
+    lengths = [-(-tensor.numel() // 8) for tensor in like.values()]
+    words = torch.empty(sum(lengths), dtype=torch.int64, device=generator.device)
+    drawn = words.random_(-(2**63), None, generator=generator).view(torch.int8)
+    parts = torch.split(drawn.bitwise_and_(2).sub_(1), [8 * length for length in lengths])
+    return {
+        name: _placed(part[: tensor.numel()].view(tensor.shape), tensor)
+        for (name, tensor), part in zip(like.items(), parts, strict=True)
+    }
+
+
+def _placed(drawn: Tensor, like: Tensor) -> Tensor:
     if isinstance(like, DTensor):
-        return distribute_tensor(drawn, like.device_mesh, like.placements)
-    return drawn
+        return distribute_tensor(drawn.to(like.device), like.device_mesh, like.placements)
+    return drawn.to(like.device)
 
 
 def add_product(

@@ -9,6 +9,7 @@ defaults misses a target; with REPORT.md, the table is written there too.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -167,7 +168,8 @@ def main(report: Path | None) -> int:
         "# What the curvature-adaptive schedule costs",
         "",
         "Made by `python tests/benchmarks/bench_curvature.py reports/curvature-overhead/README.md` "
-        f"on {facts['device']}, {facts['threads']} thread(s), torch {facts['torch']}. Ratios "
+        f"on {facts['device']}, {facts['threads']} thread(s), torch {facts['torch']}, with "
+        f"{os.getloadavg()[0]:.1f} other jobs at its start (times are sure only with none). Ratios "
         "within one run, rounds interleaved, medians (on a CPU, of the thread's own time).",
         "",
         f"An estimate is made on {share} of the batch with one probe every {DEFAULTS.every} "

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from robustlr.curvature.probes import probe_generator, rademacher
+from robustlr.curvature.probes import probe_generator, rademacher, signs
 
 
 def test_signs_are_fair_and_independent() -> None:
@@ -27,6 +27,14 @@ def test_a_probe_has_the_shape_and_type_asked_for(
     assert v.shape == shape
     assert v.dtype == dtype
     assert bool((v.abs() == 1).all())
+
+
+def test_a_probe_of_many_tensors_is_that_of_one_after_the_other() -> None:
+    like = {str(n): torch.empty(n, 3) for n in (5, 8, 0, 1)}
+    together, generator = signs(like, probe_generator(0, 0)), probe_generator(0, 0)
+    for name, tensor in like.items():
+        assert together[name].dtype == torch.int8
+        torch.testing.assert_close(together[name].float(), rademacher(tensor, generator))
 
 
 def test_generators_differ_by_seed_step_and_rank_and_by_nothing_else() -> None:
