@@ -22,8 +22,12 @@ Study = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option(help="The study's folder. [default: runs/<study>]", show_default=False),
+    str | None,
+    typer.Option(
+        help="The study's folder, or an address that all machines reach, such as "
+        "s3://bucket/study, with a copy in the default folder. [default: runs/<study>]",
+        show_default=False,
+    ),
 ]
 CellsPerGpu = Annotated[
     int | None,
@@ -45,15 +49,25 @@ Storage = Annotated[
 
 
 def locate(
-    study: str, out: Path | None = None, storage: str | None = None
+    study: str, out: str | None = None, storage: str | None = None, *, pull: bool = False
 ) -> tuple[StudySpec, RunPaths]:
     """The spec and the folder behind what the user typed.
 
+    pull: bring results of other machines into the folder, where the study keeps them elsewhere.
     Raises SpecError where there is neither a file, nor a packaged study, nor a run of that name.
     """
+    from robustlr.records import pull_results
     from robustlr.study import with_storage
 
-    spec, paths = _locate(study, out)
+    folder, address = (None, out) if out and "://" in out else (out, None)
+    if address and address.startswith("file://"):  # a folder like any other
+        folder, address = address.removeprefix("file://"), None
+    spec, paths = _locate(study, Path(folder) if folder else None)
+    if address:
+        execution = dataclasses.replace(spec.execution, results=address.rstrip("/"))
+        spec = dataclasses.replace(spec, execution=execution)
+    if pull:
+        pull_results(spec, paths)
     return with_storage(spec, storage), paths
 
 

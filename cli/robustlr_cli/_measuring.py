@@ -50,7 +50,7 @@ def measured(
     from robustlr.measures import measure
     from robustlr.report.setting import settings_of
 
-    spec, paths = locate(study)
+    spec, paths = locate(study, pull=True)
     results = results_of(spec, paths)
     report = spec.report
     if epsilon is not None:

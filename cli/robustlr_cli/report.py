@@ -33,7 +33,7 @@ def build(
     The folder is runs/<study>/report unless --out says otherwise: report.md, report.html (needs
     nothing beside itself), figures/, tables/, runs.parquet and provenance.json.
     """
-    spec, paths = locate(study)
+    spec, paths = locate(study, pull=True)
     say(str(report_on(spec, paths, study, out=out, on=on, resamples=resamples)))
 
 

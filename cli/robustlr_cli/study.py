@@ -58,6 +58,7 @@ def run(
     schedules or more seeds run only the new cells.
     """
     from robustlr.errors import CellsFailedError
+    from robustlr.records import pull_results
     from robustlr.study import plan
 
     spec, paths = locate(study, out, storage)
@@ -69,11 +70,12 @@ def run(
         run_here(study, spec, paths, workers, cells_per_gpu)
     if detach:
         return
+    pull_results(spec, paths)
     after = plan(spec, paths)
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:
         note("measuring and drawing the report ...")
-        say(str(report_on(spec, paths, study if out is None else str(out))))
+        say(str(report_on(spec, paths, study if out is None else str(paths.root))))
     if after.failed:
         for reason, cells in by_reason(after.failed)[:_MOST_REASONS]:
             note(f"  {counted(cells)} failed: {reason}")

@@ -31,7 +31,7 @@ def plan(
     from robustlr.execution import default_workers, estimate_seconds, training_flops
     from robustlr.study import plan as make_plan
 
-    spec, paths = locate(study, out)
+    spec, paths = locate(study, out, pull=True)
     spec = packed(spec, cells_per_gpu)
     current = make_plan(spec, paths)
     slots = workers or default_workers(spec)

@@ -14,10 +14,12 @@ from robustlr.records.files import (
 from robustlr.records.frames import RUN_SCHEMA, Results, empty_curves, load_results, run_frame
 from robustlr.records.paths import RunPaths
 from robustlr.records.record import RunRecord, RunStatus, RunSummary, WorkloadFacts
+from robustlr.records.remote import Remote, pull_results, remote_of
 
 __all__ = [
     "CURVE_SCHEMA",
     "RUN_SCHEMA",
+    "Remote",
     "Results",
     "RunPaths",
     "RunRecord",
@@ -27,10 +29,12 @@ __all__ = [
     "empty_curve",
     "empty_curves",
     "load_results",
+    "pull_results",
     "read_curve",
     "read_json",
     "read_record",
     "read_spec",
+    "remote_of",
     "run_frame",
     "write_atomic",
     "write_json",

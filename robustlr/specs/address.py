@@ -25,6 +25,18 @@ def check_storage(url: str) -> None:
         )
 
 
+def check_results(url: str) -> None:
+    """Raises SpecError unless `url` is an address with a protocol, or empty.
+
+    >>> check_results("s3://bucket/study")
+    >>> check_results("bucket/study")
+    Traceback (most recent call last):
+    robustlr.errors.SpecError: results must be an address as s3://bucket/study, got 'bucket/study'
+    """
+    if url and "://" not in url:
+        raise SpecError(f"results must be an address as s3://bucket/study, got '{url}'")
+
+
 def libpq_url(url: str) -> str:
     """The address as PostgreSQL's own library reads it, without a driver in its scheme.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from robustlr.errors import SpecError, did_you_mean
-from robustlr.specs.address import check_storage, without_password
+from robustlr.specs.address import check_results, check_storage, without_password
 from robustlr.specs.slurm import SlurmSpec
 
 _TRACKERS = (
@@ -24,8 +24,10 @@ class ExecutionSpec:
     multi-process cell that makes no update for longer is ended, and tried again.
     trackers: those of Accelerate that are told of every row of the curves ("tensorboard", "wandb").
     storage: the queue, "postgresql://user@host/database"; none: a journal file in the study's
-    folder, for one machine. heartbeat_seconds: how often a worker says that it lives; after six
-    heartbeats without a word its cell is another's. slurm: what to ask of a cluster.
+    folder, for one machine. results: an address where results are kept for all machines,
+    "s3://bucket/study"; none: the study's folder, which they then share. heartbeat_seconds: how
+    often a worker says that it lives; after six heartbeats without a word its cell is another's.
+    slurm: what to ask of a cluster.
     """
 
     threads_per_cell: int = 1
@@ -35,6 +37,7 @@ class ExecutionSpec:
     trackers: tuple[str, ...] = ()
     timeout_seconds: float = 24 * 3600.0
     storage: str = field(default="", repr=False)  # may hold a password
+    results: str = field(default="", repr=False)
     heartbeat_seconds: float = 10.0
     slurm: SlurmSpec = field(default_factory=SlurmSpec)
 
@@ -54,7 +57,12 @@ class ExecutionSpec:
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} must be positive, got {getattr(self, name)}")
         check_storage(self.storage)
+        check_results(self.results)
 
     def public_storage(self) -> str:
         """The storage as it may be written down."""
         return without_password(self.storage)
+
+    def public_results(self) -> str:
+        """The address of the results as it may be written down."""
+        return without_password(self.results)

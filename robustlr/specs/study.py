@@ -119,6 +119,7 @@ class StudySpec:
         """JSON-ready, every field written out; `from_table` is the inverse, but for passwords."""
         table = dataclasses.asdict(self)
         table["execution"]["storage"] = self.execution.public_storage()
+        table["execution"]["results"] = self.execution.public_results()
         table["schedule"] = [to_table(schedule) for schedule in self.schedule]
         return table
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from robustlr.errors import StudyConflictError
-from robustlr.records import RunPaths, read_spec
+from robustlr.records import RunPaths, pull_results, read_spec
 from robustlr.specs import StudySpec
 from robustlr.study.opening import open_queue
+from robustlr.study.outcome import Standing
 from robustlr.study.plan import check_edits, plan, prepare
 from robustlr.study.sharing import agree_on_version, share_folder
 
@@ -15,6 +16,7 @@ def join(spec: StudySpec, paths: RunPaths) -> None:
 
     Raises StudyConflictError where the study there is another one: a worker edits nothing.
     """
+    pull_results(spec, paths)
     if not paths.spec.exists():
         prepare(spec, paths)
         return
@@ -27,4 +29,4 @@ def join(spec: StudySpec, paths: RunPaths) -> None:
     queue = open_queue(spec, paths)
     share_folder(spec, paths, queue)
     agree_on_version(spec, queue)
-    queue.add(plan(spec, paths).missing, spec, is_done=lambda cell: paths.cell(cell.key).exists())
+    queue.add(plan(spec, paths).missing, spec, is_done=Standing(spec, paths))

@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 
 import polars as pl
 
 from robustlr.errors import DataError
 from robustlr.records import (
+    Remote,
     RunPaths,
     RunRecord,
     RunStatus,
     empty_curve,
     read_record,
+    remote_of,
     write_result,
 )
-from robustlr.specs import Cell
+from robustlr.specs import Cell, StudySpec
 
 
-def standing_record(paths: RunPaths, key: str) -> RunRecord | None:
-    """The record of a cell that is not to be run again; None where it is."""
+def standing_record(paths: RunPaths, key: str, remote: Remote | None = None) -> RunRecord | None:
+    """The record of a cell that is not to be run again, here or there; None where it is."""
     try:
+        if remote is not None and not paths.cell(key).exists():
+            remote.fetch_result(key)
         record = read_record(paths.cell(key))
     except DataError:
         return None
     return None if record.status is RunStatus.FAILED else record
 
 
-def write_outcome(paths: RunPaths, record: RunRecord, curve: pl.DataFrame) -> None:
-    """Write a cell's result, which no checkpoint outlives. Raises StorageError."""
+class Standing:
+    """Whether a cell has a result that stands, here or there: asked of many cells at once."""
+
+    def __init__(self, spec: StudySpec, paths: RunPaths) -> None:
+        self._paths, self._remote = paths, remote_of(spec, paths)
+
+    @cached_property
+    def _there(self) -> set[str]:
+        """Listed when it is first asked for: what ended before that is in it."""
+        return set() if self._remote is None else set(self._remote.results())
+
+    def __call__(self, cell: Cell) -> bool:
+        remote = self._remote if cell.key in self._there else None
+        return standing_record(self._paths, cell.key, remote) is not None
+
+
+def write_outcome(
+    paths: RunPaths, record: RunRecord, curve: pl.DataFrame, remote: Remote | None = None
+) -> None:
+    """Write a cell's result, which no checkpoint outlives, here and there. Raises StorageError."""
     write_result(paths.cell(record.cell.key), record, curve)
+    if remote is not None:
+        remote.push_result(record.cell.key)
     with suppress(OSError):
         paths.checkpoint(record.cell.key).unlink(missing_ok=True)
 
 
-def record_failure(paths: RunPaths, cell: Cell, reason: str) -> RunRecord:
+def record_failure(
+    paths: RunPaths, cell: Cell, reason: str, remote: Remote | None = None
+) -> RunRecord:
     """Write down that a cell FAILED. Raises StorageError."""
     record = RunRecord(cell=cell, status=RunStatus.FAILED, reason=reason)
-    write_outcome(paths, record, empty_curve())
+    write_outcome(paths, record, empty_curve(), remote)
     return record

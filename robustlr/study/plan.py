@@ -13,14 +13,16 @@ from robustlr.records import (
     RunPaths,
     RunRecord,
     RunStatus,
+    pull_results,
     read_record,
     read_spec,
+    remote_of,
     write_json,
 )
 from robustlr.specs import Cell, StudySpec, conflicts
 from robustlr.study.locks import is_held
 from robustlr.study.opening import open_queue
-from robustlr.study.outcome import standing_record
+from robustlr.study.outcome import Standing
 from robustlr.study.queue import CellQueue
 from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
 from robustlr.study.vigil import Vigil, is_anyone_alive
@@ -106,6 +108,7 @@ def prepare(
     """
     paths.create()
     _wait_for_orphans(paths, workers)
+    pull_results(spec, paths)
     current = plan(spec, paths)
     queue = open_queue(spec, paths)
     share_folder(spec, paths, queue)
@@ -125,9 +128,9 @@ def prepare(
             checkpoint.unlink(missing_ok=True)
     agree_on_version(spec, queue)
     write_json(paths.spec, spec.table())
-    queue.add(
-        current.to_run, spec, is_done=lambda cell: standing_record(paths, cell.key) is not None
-    )
+    if (remote := remote_of(spec, paths)) is not None:
+        remote.push(paths.spec.name)
+    queue.add(current.to_run, spec, is_done=Standing(spec, paths))
     return current, queue
 
 

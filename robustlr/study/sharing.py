@@ -5,6 +5,7 @@ The first one writes it into the storage; whoever comes later and differs is tol
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
@@ -32,14 +33,16 @@ def share_folder(spec: StudySpec, paths: RunPaths, queue: CellQueue) -> None:
     """
     if queue.one_machine:  # the queue is in the folder itself
         return
-    mine = _token(paths)
-    standing, _, where = queue.agree(
-        _FOLDER, f"{mine} {socket.gethostname()}:{paths.root.resolve()}"
-    ).partition(" ")
+    where = spec.execution.public_results()
+    if where:  # an address is the same for everybody
+        mine = hashlib.sha256(where.encode()).hexdigest()[:_TOKEN_LENGTH]
+    else:
+        where, mine = f"{socket.gethostname()}:{paths.root.resolve()}", _token(paths)
+    standing, _, shared = queue.agree(_FOLDER, f"{mine} {where}").partition(" ")
     if standing != mine:
         raise StudyConflictError(
-            f"{paths.root}: is not the folder of the study '{spec.name}' in this storage, which is "
-            f"{where}; share that folder and name it with --out, or give this study another name"
+            f"{where}: is not where the study '{spec.name}' in this storage keeps its results, "
+            f"which is {shared}; share that and name it with --out, or give this study another name"
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robustlr.records import RunPaths
+from robustlr.records import RunPaths, remote_of
 from robustlr.specs import Cell, StudySpec
 from robustlr.study.locks import boot, is_held
 from robustlr.study.outcome import record_failure, standing_record
@@ -69,8 +69,9 @@ class Vigil:
         ours = self.queue.take_away(claim, reason, retry=retry and not last)
         if not (ours and cell is not None and retry and last):
             return
-        if standing_record(self.paths, cell.key) is None:
-            record_failure(self.paths, cell, f"{reason}, {claim.attempt} times")
+        remote = remote_of(self.spec, self.paths)
+        if standing_record(self.paths, cell.key, remote) is None:
+            record_failure(self.paths, cell, f"{reason}, {claim.attempt} times", remote)
 
     def _is_gone(self, worker: str, sign: Sign | None, now: float) -> bool:
         if sign is None and self.queue.one_machine:

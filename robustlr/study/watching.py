@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustlr.errors import DataError, StorageError
-from robustlr.records import RunPaths, RunRecord, RunStatus, read_record
+from robustlr.records import RunPaths, RunRecord, RunStatus, pull_results, read_record
 from robustlr.specs import Cell, StudySpec
 from robustlr.study.opening import open_queue
 from robustlr.study.plan import check_edits
@@ -75,10 +75,14 @@ class Watch:
 
     def look(self) -> Situation:
         """How the study is now. A queue that cannot be asked is told as `trouble`."""
+        trouble, claims, signs, waiting = "", list[Claim](), list[Sign](), set[str]()
+        try:
+            pull_results(self.spec, self.paths)
+        except StorageError as error:
+            trouble = str(error)
         times = self._refresh()
         records = [record for _, record in self._read.values()]
         known = [record for record in records if record is not None]
-        trouble, claims, signs, waiting = "", list[Claim](), list[Sign](), set[str]()
         try:
             queue = self._opened()
             if queue is not None:

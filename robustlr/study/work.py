@@ -10,11 +10,13 @@ import polars as pl
 
 from robustlr.errors import CellStoppedError, RobustlrError, StorageError, one_line
 from robustlr.records import (
+    Remote,
     RunPaths,
     RunRecord,
     RunStatus,
     empty_curve,
     read_spec,
+    remote_of,
     write_atomic,
 )
 from robustlr.specs import Cell
@@ -56,12 +58,13 @@ def work(
     lock = paths.worker_lock(name)
     pulse = Heartbeat(spec, paths, worker, cells, str(lock) if is_held(lock) else "")
     vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells, me=worker)
+    remote = remote_of(spec, paths)
     finished = 0
     with pulse.start(queue):
         while not stop():
             claim = queue.claim(worker)
             if claim is not None:
-                finished += _attempt(paths, queue, claim, cells.get(claim.key), run_cell)
+                finished += _attempt(paths, remote, queue, claim, cells.get(claim.key), run_cell)
             elif wait and queue.running():
                 vigil.look()
                 time.sleep(_LOOK_SECONDS)
@@ -72,13 +75,18 @@ def work(
 
 
 def _attempt(
-    paths: RunPaths, queue: CellQueue, claim: Claim, cell: Cell | None, run_cell: RunCell
+    paths: RunPaths,
+    remote: Remote | None,
+    queue: CellQueue,
+    claim: Claim,
+    cell: Cell | None,
+    run_cell: RunCell,
 ) -> bool:
     """Whether the cell got its result from us, or had it already."""
     if cell is None:
         queue.fail(claim, "the study no longer asks for this cell")
         return False
-    record = standing_record(paths, claim.key)
+    record = standing_record(paths, claim.key, remote)
     if record is None:
         try:
             record, curve = _run(paths, cell, run_cell)
@@ -89,7 +97,7 @@ def _attempt(
         if not queue.holds(claim):
             print(f"cell {claim.key}: another worker has taken it over; this result is discarded")
             return False
-        write_outcome(paths, record, curve)
+        write_outcome(paths, record, curve, remote)
     if record.status is RunStatus.FAILED:
         return queue.fail(claim, record.reason)
     return queue.complete(claim, record.value)

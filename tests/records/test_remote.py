@@ -1,0 +1,120 @@
+"""Results beside the local folder: put whole, fetched before anything is planned or measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from robustlr.errors import StorageError
+from robustlr.records import Remote, RunPaths, RunStatus, empty_curve, read_record, write_result
+from robustlr.specs import StudySpec
+from robustlr.study import join, plan, prepare, work
+from tests.records.stores import FOLDER, register
+from tests.small_study import record_of, result_files, runner, small_spec
+
+
+@pytest.fixture(params=["memory://bucket/small", "dir::file://{folder}", "objects://bucket/small"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    store = tmp_path / "store"
+    store.mkdir()
+    monkeypatch.setenv(FOLDER, str(store))
+    register()
+    fsspec.filesystem("memory").store.clear()
+    return str(request.param).format(folder=store)
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> tuple[RunPaths, RunPaths]:
+    return RunPaths(tmp_path / "a" / "run"), RunPaths(tmp_path / "b" / "run")
+
+
+def spec_at(url: str, **edits: object) -> StudySpec:
+    return small_spec(execution={"results": url}, **edits)
+
+
+def test_what_one_machine_ran_another_has(url: str, machines: tuple[RunPaths, RunPaths]) -> None:
+    here, there = machines
+    prepare(spec_at(url), here)
+    assert work(here, "0", runner()) == 8
+    current, queue = prepare(spec_at(url), there)
+    assert (len(current.done), current.to_run) == (8, ())
+    assert queue.waiting() == set()
+    assert result_files(there) == result_files(here)
+    for key in result_files(here):
+        assert read_record(there.cell(key)) == read_record(here.cell(key))
+
+
+def test_a_cell_that_ended_elsewhere_meanwhile_is_not_run_again(
+    url: str, machines: tuple[RunPaths, RunPaths]
+) -> None:
+    here, there = machines
+    prepare(spec_at(url), here)
+    prepare(spec_at(url), there)
+    work(there, "0", runner())
+    ran: list[object] = []
+    assert work(here, "0", runner(ran.append)) == 8
+    assert ran == []
+    join(spec_at(url), here)
+
+
+def test_a_cut_or_lost_copy_is_fetched_again(url: str, machines: tuple[RunPaths, RunPaths]) -> None:
+    here, _ = machines
+    prepare(spec_at(url), here)
+    work(here, "0", runner())
+    cut, lost = (here.cell(cell.key) for cell in list(small_spec().cells())[:2])
+    cut.write_bytes(cut.read_bytes()[:100])
+    lost.unlink()
+    assert len(prepare(spec_at(url), here)[0].done) == 8
+
+
+def test_an_object_that_is_no_result_is_run_again(
+    url: str, machines: tuple[RunPaths, RunPaths]
+) -> None:
+    here, there = machines
+    prepare(spec_at(url), here)
+    work(here, "0", runner())
+    cell = next(small_spec().cells())
+    here.cell(cell.key).write_bytes(b"half")
+    Remote(url, here).push_result(cell.key)
+    current, _ = prepare(spec_at(url), there)
+    assert current.to_run == (cell,)
+    assert work(there, "0", runner()) == 1
+    assert len(plan(spec_at(url), there).done) == 8
+    assert not [path for path in there.root.rglob(".*") if path.is_file()]
+
+
+def test_a_failed_cell_is_replaced_by_the_result_of_another_machine(
+    url: str, machines: tuple[RunPaths, RunPaths]
+) -> None:
+    here, there = machines
+    prepare(spec_at(url), there)
+    work(there, "0", runner())
+    here.create()
+    cell = next(small_spec().cells())
+    write_result(here.cell(cell.key), record_of(cell, RunStatus.FAILED), empty_curve())
+    assert plan(spec_at(url), here).failed
+    assert len(prepare(spec_at(url), here)[0].done) == 8
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("nowhere://bucket/x", "Protocol not known: nowhere"),
+        ("memory://x", None),
+        ("ftp://me:secret@127.0.0.1:1/x", r"ftp://me@127.0.0.1:1/x: cannot be (listed|read)"),
+    ],
+)
+def test_an_address_that_cannot_be_reached_is_one_line(
+    address: str, words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robustlr.records.remote._FIRST_PAUSE", 0.0)
+    remote = Remote(address, RunPaths(tmp_path / "run"))
+    if words is None:
+        remote.pull()
+        return
+    with pytest.raises(StorageError, match=words) as info:
+        remote.pull()
+    assert "secret" not in str(info.value)
+    assert "\n" not in str(info.value)
