@@ -55,7 +55,7 @@ def work(
     cells = {cell.key: cell for cell in spec.cells()}
     queue = open_queue(spec, paths, patient=True)
     name = worker.partition("#")[0]
-    lock = paths.worker_lock(name)
+    lock = paths.worker_lock(name).resolve()  # others look at it from other folders
     pulse = Heartbeat(spec, paths, worker, cells, str(lock) if is_held(lock) else "")
     vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells, me=worker)
     remote = remote_of(spec, paths)

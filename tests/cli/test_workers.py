@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -98,6 +99,24 @@ def test_a_run_and_a_worker_share_the_cells_and_a_second_run_is_refused(
     assert not finish(worker).splitlines()[-1].endswith(" ran 0")
     assert set(completed(database).values()) == {1}
     assert table(study, out).equals(undisturbed)
+
+
+def test_machines_that_share_an_address_and_no_folder(
+    tmp_path: Path, database: str, undisturbed: pl.DataFrame
+) -> None:
+    study, address = slow_study(tmp_path, seeds=4), f"dir::file://{tmp_path / 'bucket'}"
+    machines = [tmp_path / "a", tmp_path / "b"]
+    for machine in machines:
+        machine.mkdir()
+    workers = [start("worker", study, address, database, cwd=machine) for machine in machines]
+    counts = [int(finish(worker).split()[-1]) for worker in workers]
+    assert sum(counts) == 16
+    assert min(counts) > 0
+    assert set(completed(database).values()) == {1}
+    watching = start("status", study, address, database, "--json", cwd=tmp_path)
+    status = json.loads(finish(watching))
+    assert (status["completed"], status["workers"]) == (16, [])
+    assert table(study, tmp_path / "runs" / "small").equals(undisturbed)
 
 
 def test_the_password_reaches_no_file_and_no_message(

@@ -42,7 +42,9 @@ def slow_study(folder: Path, **fields: object) -> Path:
     return write_study(folder, **values)
 
 
-def start(command: str, study: Path, out: Path, storage: str, *more: str) -> subprocess.Popen[str]:
+def start(
+    command: str, study: Path, out: Path | str, storage: str, *more: str, cwd: Path | None = None
+) -> subprocess.Popen[str]:
     """`robustlr study COMMAND` in a process of its own."""
     arguments = [command, str(study), "--out", str(out), "--storage", storage, *more]
     return subprocess.Popen(
@@ -51,7 +53,7 @@ def start(command: str, study: Path, out: Path, storage: str, *more: str) -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        cwd=study.parent,
+        cwd=cwd or study.parent,
     )
 
 
