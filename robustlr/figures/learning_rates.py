@@ -20,7 +20,7 @@ from robustlr.figures.axes import (
     series,
     value_scale,
 )
-from robustlr.figures.style import DANGER, INK, Looks, drawable, legend, panels, styled
+from robustlr.figures.style import DANGER, INK, Looks, drawable, legend, panels, styled, wrapped
 
 
 @styled
@@ -85,7 +85,7 @@ def seed_spread(per_lr: pl.DataFrame, looks: Looks, *, quantity: str) -> Figure:
         )
         axis.plot(at, numbers(part, "value"), color=look.colour, marker=look.marker, markersize=4)
         _danger(axis, at, numbers(part, "divergence_rate"))
-        axis.set_title(drawable(name))
+        axis.set_title(wrapped(drawable(name), 30))
         learning_rate_axis(axis, numbers(per_lr, "peak_lr"))
         axis.set_ylabel(quantity)
         axis.label_outer()

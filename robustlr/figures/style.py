@@ -9,6 +9,7 @@ global state takes part, and the same frame gives the same bytes.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -175,3 +176,17 @@ def drawable(label: str) -> str:
         line = f"{line[:half]}…{line[-half:]}"
     line = "".join(c if _font().get_char_index(ord(c)) else "□" for c in line)
     return (" " if line.startswith("_") else "") + line.replace("$", r"\$")
+
+
+def wrapped(label: str, most: int) -> str:
+    """A drawable schedule's label on lines of some `most` characters, broken between its parts.
+
+    >>> wrapped("curvature_adaptive:anneal=cosine+warmup", 30).splitlines()
+    ['curvature_adaptive:', 'anneal=cosine+warmup']
+    """
+    lines = [""]
+    for part in re.split(r"(?<=[:,])|(?=\+)", label):
+        if lines[-1] and len(lines[-1]) + len(part) > most:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

@@ -251,7 +251,8 @@ def _note_clipping(
     if missing := int((~np.isfinite(raw) & ~diverged).sum()):
         notes.append(f"{missing} finished runs have no {on} to report: they count as chance")
     if above := int((raw > chance).sum()):
-        notes.append(f"{above} runs ended worse than chance ({chance:.4g}): clipped to it")
+        runs = "run" if above == 1 else "runs"
+        notes.append(f"{above} {runs} ended worse than chance ({chance:.4g}): clipped to it")
 
 
 def floats(column: pl.Series) -> FloatArray:
