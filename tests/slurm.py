@@ -1,5 +1,6 @@
 """A SLURM cluster of one node, this machine: munged, slurmctld and slurmd of the tests' own.
 
+The partition `wide` has a second node, which is never up.
 Its two GPUs are /dev/null and /dev/zero: SLURM hands them out and sets CUDA_VISIBLE_DEVICES.
 """
 
@@ -46,7 +47,9 @@ MailProg=/bin/true
 GresTypes=gpu
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000 Gres=gpu:2
+NodeName=elsewhere NodeAddr=127.0.0.1 Port={node_port} CPUs=8 State=DOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=wide Nodes={host},elsewhere MaxTime=INFINITE State=UP
 """
 
 
@@ -113,7 +116,7 @@ def _wait_for_the_node(environment: dict[str, str]) -> None:
     deadline = time.monotonic() + _SECONDS
     state = ""
     while time.monotonic() < deadline:
-        sinfo = ["sinfo", "--noheader", "--format=%T"]
+        sinfo = ["sinfo", "--noheader", "--partition=test", "--format=%T"]
         done = subprocess.run(sinfo, env=environment, capture_output=True, text=True)
         state = done.stdout.strip() or done.stderr.strip()
         if state == "idle":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,21 +33,22 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far a study is, who works on it, and what failed and why."""
+    from robustlr.execution import Jobs
     from robustlr.study import Watch
 
     spec, paths = locate(study, out, storage)
     spec = _with_its_storage(spec, paths)
-    watching = Watch(spec, paths)
+    watching, jobs = Watch(spec, paths), Jobs(paths)
     situation = watching.look()
     if as_json:
-        show_json(_as_json(spec, paths, situation))
+        show_json(_as_json(spec, paths, situation, jobs.states()))
         return
     with Refreshed() as screen, suppress(KeyboardInterrupt):
-        screen.show(_blocks(spec, paths, situation))
+        screen.show(_blocks(spec, paths, situation, jobs.states()))
         while watch and (situation.unfinished or situation.workers or situation.trouble):
             time.sleep(_PAUSE_SECONDS)
             situation = watching.look()
-            screen.show(_blocks(spec, paths, situation))
+            screen.show(_blocks(spec, paths, situation, jobs.states()))
     if situation.trouble and not watch:
         note(f"robustlr: {situation.trouble}")
 
@@ -62,7 +63,9 @@ def _with_its_storage(spec: StudySpec, paths: RunPaths) -> StudySpec:
     return with_storage(spec, read_spec(paths).execution.storage or None)
 
 
-def _facts(spec: StudySpec, paths: RunPaths, now: Situation) -> dict[str, object]:
+def _facts(
+    spec: StudySpec, paths: RunPaths, now: Situation, jobs: Mapping[str, int]
+) -> dict[str, object]:
     facts: dict[str, object] = {
         "study": spec.name,
         "folder": str(paths.root),
@@ -76,13 +79,18 @@ def _facts(spec: StudySpec, paths: RunPaths, now: Situation) -> dict[str, object
         "running": now.running,
         "workers alive": len(now.workers),
     }
+    if jobs:
+        counts = [f"{count} {state.lower()}" for state, count in sorted(jobs.items())]
+        facts["jobs"] = ", ".join(counts)
     if spec.execution.storage:
         facts["storage"] = spec.execution.public_storage()
     return facts
 
 
-def _blocks(spec: StudySpec, paths: RunPaths, now: Situation) -> list[RenderableType]:
-    facts = _facts(spec, paths, now)
+def _blocks(
+    spec: StudySpec, paths: RunPaths, now: Situation, jobs: Mapping[str, int]
+) -> list[RenderableType]:
+    facts = _facts(spec, paths, now, jobs)
     if now.cells_per_minute:
         facts["cells per minute"] = now.cells_per_minute
     if now.unfinished:
@@ -107,8 +115,10 @@ def _blocks(spec: StudySpec, paths: RunPaths, now: Situation) -> list[Renderable
     return blocks
 
 
-def _as_json(spec: StudySpec, paths: RunPaths, now: Situation) -> dict[str, object]:
-    facts = _facts(spec, paths, now)
+def _as_json(
+    spec: StudySpec, paths: RunPaths, now: Situation, jobs: Mapping[str, int]
+) -> dict[str, object]:
+    facts = _facts(spec, paths, now, jobs)
     return {name.replace(" ", "_"): value for name, value in facts.items()} | {
         "cells_per_minute": now.cells_per_minute,
         "seconds_left": now.seconds_left,

@@ -1,7 +1,7 @@
 """Running the cells of a study on this machine or on a cluster."""
 
 from robustlr.execution.cancel import Cancelled, cancel
-from robustlr.execution.cluster import ClusterDrive
+from robustlr.execution.cluster import ClusterDrive, Jobs
 from robustlr.execution.drive import Drive
 from robustlr.execution.driving import Snapshot
 from robustlr.execution.estimate import Estimate, estimate_seconds
@@ -13,6 +13,7 @@ __all__ = [
     "ClusterDrive",
     "Drive",
     "Estimate",
+    "Jobs",
     "Snapshot",
     "cancel",
     "default_workers",

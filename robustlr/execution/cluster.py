@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +136,23 @@ class ClusterDrive:
         with suppress(ClusterError):
             slurm.cancel(self._arrays, waiting_only=True)
         self.paths.jobs.unlink(missing_ok=True)
+
+
+class Jobs:
+    """A study's jobs as somebody sees them who looks often; SLURM is asked now and then only."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._asked = -math.inf
+        self._states: Counter[str] = Counter()
+
+    def states(self) -> Mapping[str, int]:
+        """State ("RUNNING", "PENDING", ...) → number of jobs; empty where SLURM does not answer."""
+        if time.monotonic() - self._asked > _LOOK_SECONDS:
+            self._asked = time.monotonic()
+            with suppress(RobustlrError):
+                self._states = Counter(slurm.living(submitted(self._paths)).values())
+        return self._states
 
 
 def submitted(paths: RunPaths) -> list[str]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from robustlr.execution.cluster import submitted
+from robustlr.execution.slurm import living
 from robustlr.records import RunPaths, load_results
 from robustlr.specs import load_study
+from robustlr.study import Watch
+from tests.postgres import Server
+from tests.slowly import write_slow_study
 from tests.small_study import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
-SECONDS = 120.0
+SECONDS = 180.0
 TWO_JOBS = "[execution.slurm]\nworkers = 2\n"
 
 
@@ -44,6 +53,22 @@ def run_here(study: Path) -> pl.DataFrame:
     return table(study, "undisturbed")
 
 
+def status(folder: Path) -> Any:
+    _, out, _ = finish(robustlr(folder, "status", "runs/small", "--json"))
+    return json.loads(out)
+
+
+def logs(paths: RunPaths) -> str:
+    return "".join(log.read_text() for log in paths.cluster.glob("*.log"))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def table(study: Path, run: str) -> pl.DataFrame:
     results = load_results(RunPaths(study.parent / run), load_study(study))
     assert not results.missing
@@ -62,18 +87,86 @@ def test_a_study_to_its_report(tmp_path: Path) -> None:
     assert table(study, "runs/small").equals(run_here(study))
 
 
-def test_detached_jobs_are_found_again(tmp_path: Path) -> None:
-    study = write_study(tmp_path, seeds=3, more=TWO_JOBS)
-    code, _, told = finish(robustlr(tmp_path, "run", "small.toml", "--on", "slurm", "--detach"))
+def test_time_limit_preemption_and_cancel_change_no_number(tmp_path: Path) -> None:
+    study, slow = write_slow_study(tmp_path, num_steps=400, more=TWO_JOBS)
+    paths = RunPaths(tmp_path / "runs" / "small")
+    command = ["run", "small.toml", "--on", "slurm", "--no-report"]
+    with robustlr(tmp_path, *command) as run:
+        watch = Watch(load_study(study), paths)
+        wait_until(lambda: watch.look().running == 2)
+        assert status(tmp_path)["jobs"] == "2 running"
+        (array,) = submitted(paths)
+        limit = ["scancel", "--batch", "--signal=USR1", f"{array}_0"]  # as before a time limit
+        subprocess.run(limit, check=True)
+        subprocess.run(["scontrol", "requeue", f"{array}_1"], check=True)  # as in a preemption
+        wait_until(lambda: logs(paths).count("takes cells") == 4)
+        wait_until(lambda: watch.look().running == 2)
+
+        _, _, told = finish(robustlr(tmp_path, "cancel", "small"))
+        assert told == "small: ended 2 × job, 1 × run here, 2 × worker here\n"
+        assert finish(run)[0] == 130
+    wait_until(lambda: living([array]) == {})
+    left = status(tmp_path)
+    assert (left["running"], left["failed"], left.get("jobs")) == (0, 0, None)
+    assert 0 < left["waiting"] == left["missing"]
+
+    slow.unlink()
+    assert finish(robustlr(tmp_path, *command))[0] == 0
+    put_aside = logs(paths).count("stopped after update")
+    assert logs(paths).count("goes on from update") == put_aside > 2
+    assert table(study, "runs/small").equals(run_here(study))
+
+
+def test_detached_jobs_on_a_database_are_found_again(
+    tmp_path: Path, postgres: Server, database: str
+) -> None:
+    study, slow = write_slow_study(tmp_path, more=TWO_JOBS)
+    command = ["run", "small.toml", "--on", "slurm", "--storage", database]
+    code, _, told = finish(robustlr(tmp_path, *command, "--detach"))
     assert code == 0, told
     assert "the jobs go on; watch them with `robustlr study status runs/small`" in told
     assert "robustlr study cancel runs/small" in told
-    command = ["run", "small.toml", "--on", "slurm", "--no-report"]
-    code, _, told = finish(robustlr(tmp_path, *command))
+    (array,) = submitted(RunPaths(tmp_path / "runs" / "small"))
+    slow.unlink()
+    code, _, told = finish(robustlr(tmp_path, *command, "--no-report"))
     assert code == 0, told
-    scripts = list(RunPaths(tmp_path / "runs" / "small").cluster.glob("*_0.log"))
-    assert len(scripts) == 1  # the array was not submitted twice
-    assert len(table(study, "runs/small")) == 12
+    assert {
+        log.name.partition("_")[0] for log in (tmp_path / "runs/small/cluster").glob("*.log")
+    } == {array}
+    assert len(table(study, "runs/small")) == 8
+    for file in (tmp_path / "runs").rglob("*"):
+        assert not file.is_file() or postgres.password.encode() not in file.read_bytes(), file
+
+
+def test_groups_have_their_gpus_on_one_node(tmp_path: Path) -> None:
+    (tmp_path / "seeing.py").write_text(SEEING.format(folder=str(tmp_path / "seen")))
+    more = (
+        "processes_per_cell = 2\n[execution]\ncells_per_gpu = 2\n"
+        "[execution.slurm]\ngpus_per_worker = 2"
+    )
+    workload = 'factory = "seeing:make"'
+    study = write_study(tmp_path, seeds=1, high=0.1, workload=workload, more=more)
+    code, _, told = finish(robustlr(tmp_path, "run", "small.toml", "--on", "slurm", "--no-report"))
+    assert code == 0, told
+    assert len(table(study, "runs/small")) == 2
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {"0 of 0,1", "1 of 0,1"}
+
+
+SEEING = """\
+import os
+from pathlib import Path
+from robustlr.workloads.logistic import Logistic
+
+class Seeing(Logistic):
+    def model(self, seed):
+        seen = Path({folder!r})
+        seen.mkdir(exist_ok=True)
+        (seen / f"{{os.environ['LOCAL_RANK']}} of {{os.environ['CUDA_VISIBLE_DEVICES']}}").touch()
+        return super().model(seed)
+
+def make():
+    return Seeing(dim=3, samples=60)
+"""
 
 
 @pytest.mark.parametrize(
@@ -81,6 +174,7 @@ def test_detached_jobs_are_found_again(tmp_path: Path) -> None:
     [
         ('[execution.slurm]\npartition = "nope"', "sbatch: invalid partition specified: nope; "),
         ("[execution.slurm.extra]\ncolour = 1", "sbatch: unrecognized option '--colour=1'"),
+        ('[execution.slurm]\npartition = "wide"', "the jobs may run on elsewhere, and a journal"),
         ("[execution.slurm]\npartitions = 1", "execution.slurm.partitions: unknown key"),
     ],
 )

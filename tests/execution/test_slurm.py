@@ -74,6 +74,8 @@ def test_hosts_of_a_partition(slurm: Path) -> None:
     assert hosts() == hosts("test") == hosts(nodes=HERE) == {HERE}
     assert is_this_machine(f"{HERE}.cluster.example")
     assert not is_this_machine(f"{HERE}2")
+    assert hosts("wide") == {HERE, "elsewhere"}
+    assert hosts("wide", nodes=HERE) == {HERE}
     assert hosts("nope") == set()
 
 
