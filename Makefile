@@ -28,7 +28,7 @@ bench: $(INSTALLED)
 # pyproject.toml gives the ranges, constraints.txt the exact versions that the checks ran with
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,hf,optimizers,postgresql,remote,slurm]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,hf,optimizers,postgresql,remote]"
 	touch $@
 
 clean:
