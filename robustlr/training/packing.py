@@ -1,12 +1,13 @@
 """Nested values as JSON and tensors, and back: what a checkpoint can hold without a pickle.
 
-What can be packed: None, bool, int, float, str, dense tensors, and lists, tuples and dicts of
-these. A tensor that occurs twice is kept once and comes back as one; a weight of the model comes
-back as the weight itself.
+What can be packed: None, bool, int, float, str, dense tensors, and lists, tuples, deques and dicts
+of these. A tensor that occurs twice is kept once and comes back as one, with its layout in memory
+(sums would round otherwise in another one); a weight of the model comes back as the weight itself.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ class Packer:
 
     def pack(self, value: Any, where: str = "") -> Any:
         """JSON-ready; its tensors are in `tensors`. Raises UnpackableError."""
+        if type(value) is int and value in self._weights:
+            raise UnpackableError(f"{where or 'a value'} is a weight's id, which does not last")
         if value is None or isinstance(value, _PLAIN):
             return value
         if isinstance(value, Tensor):
@@ -41,12 +44,20 @@ class Packer:
             return [self.pack(item, f"{where}[{i}]") for i, item in enumerate(value)]
         if type(value) in (tuple, torch.Size):
             return {"tuple": self.pack(list(value), where)}
-        if isinstance(value, Mapping) and all(isinstance(key, str | int) for key in value):
-            pairs = [
-                [key, self.pack(item, f"{where}.{key}".lstrip("."))] for key, item in value.items()
-            ]
-            return {"dict": pairs}
+        if type(value) is deque:
+            return {"deque": self.pack(list(value), where), "longest": value.maxlen}
+        if isinstance(value, Mapping) and all(map(self._is_key, value)):
+            inside = f"{where}." if where else ""
+            return {
+                "dict": [
+                    [self.pack(key, where), self.pack(item, f"{inside}{_name(key)}")]
+                    for key, item in value.items()
+                ]
+            }
         raise UnpackableError(f"{where or 'a value'} is a {type(value).__name__}")
+
+    def _is_key(self, key: Any) -> bool:
+        return isinstance(key, _PLAIN) or id(key) in self._weights
 
     def _tensor(self, tensor: Tensor, where: str) -> dict[str, Any]:
         if isinstance(tensor, DTensor):
@@ -62,7 +73,14 @@ class Packer:
             # a part of a storage that is kept already
             self.tensors[name] = host.clone() if storage in self._storages else host
             self._storages.add(storage)
-        return {"tensor": self._names[same], "host": tensor.device.type == "cpu"}
+        packed = {"tensor": self._names[same], "host": tensor.device.type == "cpu"}
+        if tensor.is_contiguous() or 0 in tensor.stride():
+            return packed
+        return {**packed, "stride": list(tensor.stride())}
+
+
+def _name(key: Any) -> str:
+    return "weight" if isinstance(key, Tensor) else str(key)
 
 
 class Unpacker:
@@ -84,10 +102,15 @@ class Unpacker:
             return self._weights[packed["weight"]]
         if "tuple" in packed:
             return tuple(self.unpack(packed["tuple"]))
+        if "deque" in packed:
+            return deque(self.unpack(packed["deque"]), packed["longest"])
         if "dict" in packed:
-            return {key: self.unpack(item) for key, item in packed["dict"]}
+            return {self.unpack(key): self.unpack(item) for key, item in packed["dict"]}
         name = packed["tensor"]
         if name not in self._moved:
             tensor = self._tensors[name]
+            if "stride" in packed:
+                laid_out = torch.empty_strided(tensor.shape, packed["stride"], dtype=tensor.dtype)
+                tensor = laid_out.copy_(tensor)
             self._moved[name] = tensor if packed["host"] else tensor.to(self._device)
         return self._moved[name]

@@ -14,6 +14,7 @@ from torch import nn
 
 from robustlr.training.packing import Packer, UnpackableError, Unpacker
 
+LAST = torch.channels_last
 CPU = torch.device("cpu")
 plain = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
 nested = st.recursive(
@@ -85,7 +86,7 @@ def test_a_weight_comes_back_as_itself() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"a": [1, {2: deque()}]}, r"^a\[1\].2 is a deque$"),
+        ({"a": [1, {2: set()}]}, r"^a\[1\].2 is a set$"),
         (torch.complex(torch.ones(1), torch.ones(1)), "is a torch.complex64 tensor"),
         ({"a": torch.eye(2).to_sparse()}, "^a is a torch.float32 tensor"),
         ([object()], r"^\[0\] is a object$"),
@@ -99,3 +100,26 @@ def test_what_cannot_be_kept_is_named(value: Any, told: str) -> None:
 
 def test_other_mappings_become_dicts() -> None:
     assert round_trip(OrderedDict(a=1)) == {"a": 1}
+
+
+def test_deques_and_keys_that_are_numbers_or_weights() -> None:
+    back = round_trip({0.9: deque([1, 2, 3], maxlen=3)})
+    assert back == {0.9: deque([1, 2, 3])}
+    assert back[0.9].maxlen == 3
+    weight = nn.Parameter(torch.ones(2))
+    assert round_trip({weight: 4}, (weight,))[weight] == 4
+
+
+def test_the_layout_in_memory_is_kept() -> None:
+    for tensor in (torch.randn(3, 4).T, torch.randn(2, 3, 4, 5).to(memory_format=LAST)):
+        back = round_trip(tensor)
+        assert back.stride() == tensor.stride()
+        assert torch.equal(back, tensor)
+    assert torch.equal(round_trip(torch.ones(1).expand(3)), torch.ones(3))
+
+
+def test_the_id_of_a_weight_is_no_number() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    for value in ([id(weight)], {id(weight): 1}):
+        with pytest.raises(UnpackableError, match="is a weight's id"):
+            Packer([weight]).pack(value)
