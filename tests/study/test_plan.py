@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from robustlr.errors import StorageError, StudyConflictError
-from robustlr.records import RunPaths, RunStatus, read_record, write_result
+from robustlr.records import RunPaths, RunStatus, empty_curve, read_record, write_result
 from robustlr.specs import Cell, StudySpec
-from robustlr.study import hold, plan, prepare, record_failure, work
+from robustlr.study import Vigil, hold, plan, prepare, record_failure, work
 from tests.small_study import record_of, result_files, runner, small_spec
 
 
@@ -174,3 +174,26 @@ def test_diverged_is_done(paths: RunPaths) -> None:
 
     work(paths, "0", diverge)
     assert run_all(spec, paths) == []
+
+
+def test_a_cell_that_fails_again_tells_why_it_failed_last(paths: RunPaths) -> None:
+    spec = small_spec(execution={"max_retries": 0})
+    cell = next(spec.cells())
+    record_failure(paths, cell, "of before")
+    _, queue = prepare(spec, paths)
+    claim = queue.claim("0")
+    assert claim is not None
+    vigil = Vigil(spec=spec, paths=paths, queue=queue, cells={cell.key: cell})
+    vigil.take_back(claim, "its worker died")
+    assert [record.reason for record in plan(spec, paths).failed] == ["its worker died, 1 times"]
+
+
+def test_checkpoints_of_cells_that_are_done_are_cleared_away(paths: RunPaths) -> None:
+    done, failed, missing, *_ = small_spec().cells()
+    prepare(small_spec(), paths)
+    write_result(paths.cell(done.key), record_of(done), empty_curve())
+    for cell in (done, failed, missing):
+        paths.checkpoint(cell.key).touch()
+    record_failure(paths, failed, "raised")  # which clears up after itself
+    prepare(small_spec(), paths)
+    assert [path.stem for path in paths.checkpoints.iterdir()] == [missing.key]
