@@ -179,6 +179,7 @@ def test_diverged_is_done(paths: RunPaths) -> None:
 def test_a_cell_that_fails_again_tells_why_it_failed_last(paths: RunPaths) -> None:
     spec = small_spec(execution={"max_retries": 0})
     cell = next(spec.cells())
+    paths.create()
     record_failure(paths, cell, "of before")
     _, queue = prepare(spec, paths)
     claim = queue.claim("0")
