@@ -79,6 +79,8 @@ def _facts(
         "running": now.running,
         "workers alive": len(now.workers),
     }
+    if aside := sum(1 for _ in paths.checkpoints.glob("*.safetensors")):
+        facts["with a checkpoint"] = aside
     if jobs:
         counts = [f"{count} {state.lower()}" for state, count in sorted(jobs.items())]
         facts["jobs"] = ", ".join(counts)

@@ -163,7 +163,19 @@ def test_every_packaged_study_can_be_shown(name: str, capsys: pytest.CaptureFixt
 
 def test_status_of_a_study_that_never_ran(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "status", str(write_study(here)), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["missing"] == 8
+    told = json.loads(capsys.readouterr().out)
+    assert told["missing"] == 8
+    assert "with_a_checkpoint" not in told
+
+
+def test_status_counts_the_cells_that_were_put_aside(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = RunPaths(here / "runs" / "small")
+    paths.create()
+    paths.checkpoint("0123456789").touch()
+    assert main(["study", "status", str(write_study(here)), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["with_a_checkpoint"] == 1
 
 
 def test_bad_studies_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
