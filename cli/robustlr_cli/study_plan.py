@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robustlr_cli._arguments import CellsPerGpu, Json, Out, Study, code_folders, locate, packed
 from robustlr_cli._console import duration, note, show_facts, show_json
+
+if TYPE_CHECKING:
+    from robustlr.specs import StudySpec
 
 
 def plan(
@@ -56,6 +59,12 @@ def plan(
     except (DataError, WorkloadError) as error:
         if not measure:  # timing says the same, or can do without
             note(f"arithmetic not counted: {error}")
+    try:
+        if current.to_run:
+            _rehearse(spec)
+    except DataError as error:
+        if not measure:
+            note(f"not rehearsed: {error}")
     if measure:
         try:
             estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
@@ -69,6 +78,15 @@ def plan(
         show_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return
     _show(facts, tflops)
+
+
+def _rehearse(spec: StudySpec) -> None:
+    """What `study run` does before any cell: one batch of every workload."""
+    from robustlr.training import rehearse
+    from robustlr.workloads import build_workload
+
+    for choice in spec.workload:
+        rehearse(spec, choice, build_workload(choice))
 
 
 def _show(facts: dict[str, object], tflops: float) -> None:

@@ -57,7 +57,9 @@ def _train(cell: Cell, steps: int, eval_every: int) -> tuple[float, float]:
     from robustlr.training import train
     from robustlr.workloads import build_workload
 
-    training = dataclasses.replace(cell.training, eval_every=eval_every, processes_per_cell=1)
+    training = dataclasses.replace(
+        cell.training, eval_every=eval_every, processes_per_cell=1, accelerate_config=None
+    )
     probe = dataclasses.replace(cell, num_steps=steps, training=training)
     workload = build_workload(cell.workload)
     started = time.perf_counter()

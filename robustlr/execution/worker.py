@@ -36,6 +36,9 @@ def main(root: str, name: str) -> int:
     try:
         run_worker(paths, name, stop)
     except RobustlrError as error:
+        if error.__cause__ is not None:  # the user's own mistake: the log has its traceback
+            with suppress(OSError):
+                traceback.print_exc()
         tell_parent(str(error))
         return error.exit_code
     except Exception as error:
@@ -73,24 +76,21 @@ _workloads: dict[str, Workload] = {}
 
 
 def _check(spec: StudySpec, queue: CellQueue) -> None:
-    """Refuse, before any cell runs, what the user wrote wrong; SpecError says where.
+    """Refuse, before any cell runs, what the user wrote wrong.
 
-    StudyConflictError where the other workers of the study have other code.
-    A factory that raises is another matter: its cells fail, one by one, and the others go on.
+    Raises SpecError, DataError or WorkloadError, StudyConflictError where the other workers of
+    the study have other code.
     """
     import torch
 
-    from robustlr.optimizers import build_optimizer
-    from robustlr.training import require_trackers
+    from robustlr.training import rehearse, require_trackers
 
     require_trackers(spec.execution.trackers)
     torch.set_num_threads(spec.execution.threads_per_cell)
     for choice in spec.workload:
-        with suppress(WorkloadError):
-            agree_on_code(queue, choice.label, code_hash(_workload(choice)))
-    for optimizer in spec.optimizer:
-        with suppress(WorkloadError):
-            build_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        workload = _workload(choice)
+        rehearse(spec, choice, workload)
+        agree_on_code(queue, choice.label, code_hash(workload))
 
 
 def _run_cell(

@@ -3,6 +3,7 @@
 from robustlr.training.keeper import Checkpoints
 from robustlr.training.loop import train
 from robustlr.training.memory import out_of_memory
+from robustlr.training.rehearsal import rehearse
 from robustlr.training.setting import end_training
 from robustlr.training.tracking import Tracking, require_trackers
 
@@ -11,6 +12,7 @@ __all__ = [
     "Tracking",
     "end_training",
     "out_of_memory",
+    "rehearse",
     "require_trackers",
     "train",
 ]

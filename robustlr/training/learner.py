@@ -76,7 +76,7 @@ class Learner:
         total: Tensor | None = None
         for position, batch in enumerate(micro):
             with self._synchronised(position + 1 == len(micro)):
-                loss = _checked(self._workload.loss(self.model, batch))
+                loss = checked_loss(self._workload.loss(self.model, batch))
                 share = loss / len(micro) if len(micro) > 1 else loss
                 if self._scaled:
                     self._accelerator.backward(share)
@@ -189,7 +189,7 @@ def _kind(value: Any) -> Any:
     return (value.shape, value.dtype) if isinstance(value, Tensor) else type(value)
 
 
-def _checked(loss: Any) -> Tensor:
+def checked_loss(loss: Any) -> Tensor:
     """`loss` if it is what a workload must return. Raises WorkloadError."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         shown = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from robustlr.errors import DataError, SpecError
-from robustlr.specs import Cell
+from robustlr.specs import Cell, TrainingSpec
 from robustlr.training.tracking import Tracking, accelerator_options
 from robustlr.workloads import Examples, Split, Workload
 
@@ -20,9 +20,7 @@ def make_accelerator(cell: Cell, tracking: Tracking | None = None) -> Accelerato
 
     Raises SpecError where the machine or the group is not what the cell asks for.
     """
-    precision = _PRECISIONS[cell.training.precision]
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise SpecError("training.precision = 'fp16' needs a GPU; use 'bf16' or 'fp32' here")
+    precision = precision_of(cell.training)
     shared = AcceleratorState._shared_state
     if shared and AcceleratorState().mixed_precision != precision:
         # Accelerate knows one precision per process; the process group outlives this
@@ -39,6 +37,13 @@ def make_accelerator(cell: Cell, tracking: Tracking | None = None) -> Accelerato
             f"has {accelerator.num_processes}"
         )
     return accelerator
+
+
+def precision_of(training: TrainingSpec) -> str:
+    """The precision as Accelerate calls it. Raises SpecError where this machine lacks it."""
+    if training.precision == "fp16" and not torch.cuda.is_available():
+        raise SpecError("training.precision = 'fp16' needs a GPU; use 'bf16' or 'fp32' here")
+    return _PRECISIONS[training.precision]
 
 
 def end_training() -> None:

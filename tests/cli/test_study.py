@@ -119,8 +119,9 @@ def test_plan_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "6.4e-09 GPU-hours at 0.001 TFLOP/s" in shown
 
 
-def test_plan_tells_a_mistake_in_the_user_s_own_loss(
-    here: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", ["plan", "plan --no-measure", "run"])
+def test_a_mistake_in_the_user_s_own_loss_is_told_before_any_cell_runs(
+    here: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     (here / "own_loss.py").write_text(
         "from robustlr.workloads.logistic import Logistic\n"
@@ -131,8 +132,9 @@ def test_plan_tells_a_mistake_in_the_user_s_own_loss(
         "    return Own(dim=3, samples=60)\n"
     )
     study = write_study(here, workload='factory = "own_loss:make"')
-    error = error_of(capsys, "study", "plan", str(study))
-    assert error == "robustlr: workload 'make' raised ValueError: shape mismatch\n"
+    error = error_of(capsys, "study", *command.split(), str(study), code=1)
+    assert error.splitlines()[-1] == "robustlr: workload 'make' raised ValueError: shape mismatch"
+    assert not list(here.glob("runs/small/cells/*"))
 
 
 def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,26 @@ def test_what_the_user_wrote_wrong_stops_everything_in_one_line(paths: RunPaths)
     assert not list(paths.cells.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        (
+            {"workload": {"factory": "tests.workloads.samples:raises"}},
+            "'tests.workloads.samples:raises' raised RuntimeError: no network and no cache",
+        ),
+        ({"batch_size": 61}, "batch_size 61 is larger than the 60 training examples"),
+    ],
+    ids=["factory", "batch"],
+)
+def test_what_would_fail_every_cell_stops_everything_in_one_line(
+    paths: RunPaths, edits: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RobustlrError, match=message) as caught:
+        drive(small_spec(**edits), paths)
+    assert caught.value.exit_code == 1
+    assert not list(paths.cells.iterdir())
+
+
 def test_two_runs_of_one_study_at_once(paths: RunPaths) -> None:
     paths.create()
     lock = hold(paths.run_lock)

@@ -45,3 +45,9 @@ def test_only_what_is_to_run_is_timed(tmp_path: Path) -> None:
     current = planned(tmp_path)
     done = dataclasses.replace(current, done=tuple(map(record_of, current.cells)), missing=())
     assert estimate_seconds(done, threads=1) == Estimate(0.0, 0)
+
+
+def test_a_study_of_sharded_groups_is_timed_on_one_process(tmp_path: Path) -> None:
+    training = {"processes_per_cell": 2, "accelerate_config": {}}
+    estimate = estimate_seconds(planned(tmp_path, seeds=1, training=training), threads=1)
+    assert estimate.seconds > 0

@@ -1,0 +1,113 @@
+"""One batch, forward and backward, of a study's workload before any of its cells runs.
+
+What is wrong with a model, its data, its loss or its optimizer would fail every cell, one by one:
+it is found here, once, and said in a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustlr.curvature import leading_examples, make_estimator, probe_generator
+from robustlr.curvature.batches import batch_size
+from robustlr.errors import RobustlrError, WorkloadError, one_line
+from robustlr.optimizers import build_optimizer
+from robustlr.specs import StudySpec, TrainingSpec, WorkloadSpec
+from robustlr.training.feed import Feed
+from robustlr.training.layout import use_channels_last
+from robustlr.training.learner import checked_loss
+from robustlr.training.order import BatchOrder
+from robustlr.training.recomputation import use_checkpointing
+from robustlr.training.setting import load_examples, precision_of, seed_torch
+from robustlr.workloads import Batch, Workload
+
+_FEW = 8  # examples to evaluate; of a training batch where the model may not fit one device
+
+
+def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
+    """Make the first micro-batch of the first cell with the workload `choice`, and drop it.
+
+    Raises SpecError, DataError or WorkloadError, whatever the workload itself raised.
+    """
+    try:
+        _rehearse(spec, choice, workload)
+    except RobustlrError:
+        raise
+    except Exception as error:
+        detail = one_line(f"{type(error).__name__}: {error}")
+        raise WorkloadError(f"workload '{choice.label}' raised {detail}") from error
+
+
+def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
+    training, where = spec.training, f"workload '{choice.label}'"
+    precision_of(training)
+    cell = next(cell for cell in spec.cells() if cell.workload == choice)
+    sharded = training.accelerate_config is not None
+    device = torch.device("cuda" if torch.cuda.is_available() and not sharded else "cpu")
+    seed_torch(cell.seed, device)
+    model = workload.model(cell.seed).to(device)
+    if training.channels_last:
+        use_channels_last(model)
+    if training.gradient_checkpointing:
+        use_checkpointing(model)
+    examples = load_examples(cell, workload, device)
+    for size in spec.batch_size:
+        BatchOrder(len(examples["train"]), size, cell.seed)
+    feed = Feed(examples["train"], cell, ranks=training.processes_per_cell)
+    try:
+        batch = feed.update()[0]
+    finally:
+        feed.close()
+    if sharded:
+        batch = leading_examples(batch, min(_FEW / batch_size(batch), 1.0))
+    with _autocast(training, device):
+        loss = checked_loss(workload.loss(model, batch))
+    if not math.isfinite(loss.item()):
+        raise WorkloadError(f"{where}: the fresh model's loss on the first batch is {loss.item()}")
+    torch.autograd.backward(loss)
+    if all(weight.grad is None for weight in model.parameters()):
+        raise WorkloadError(
+            f"{where}: its loss does not depend on any weight of its model, "
+            f"a {type(model).__name__}: is it computed with another model?"
+        )
+    _estimate(spec, workload, model, batch)
+    for optimizer in spec.optimizer:
+        build_optimizer(optimizer, model.parameters(), cell.peak_lr)
+    model.eval()
+    with torch.no_grad(), _autocast(training, device):
+        for split in ("valid", "test"):
+            few = torch.arange(min(_FEW, len(examples[split])))
+            _check_sums(workload.evaluate(model, examples[split], few), where)
+
+
+def _estimate(spec: StudySpec, workload: Workload, model: nn.Module, batch: Batch) -> None:
+    """One estimate of the curvature by every estimator that a schedule of the study asks for."""
+    requests = [schedule.curvature_request for schedule in spec.schedule]
+    device = next(model.parameters()).device
+    for name in {request.estimator for request in requests if request is not None}:
+        make_estimator(name).estimate(
+            *(model, leading_examples(batch, 0.5), probe_generator(0, 0, 0, device)),
+            loss_fn=workload.loss,
+            sample_loss_fn=workload.sampled_loss,
+        )
+
+
+def _autocast(training: TrainingSpec, device: torch.device) -> torch.autocast:
+    dtype = torch.float16 if training.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=training.precision != "fp32")
+
+
+def _check_sums(sums: Any, where: str) -> None:
+    try:
+        loss, metric = (float(value) for value in sums)
+    except (TypeError, ValueError) as error:
+        raise WorkloadError(
+            f"{where}: evaluate must return two numbers, the sums of losses and of metrics; "
+            f"got {type(sums).__name__}"
+        ) from error
+    if not (math.isfinite(loss) and math.isfinite(metric)):
+        raise WorkloadError(f"{where}: the fresh model's evaluation is {loss}, {metric}")
