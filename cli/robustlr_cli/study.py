@@ -162,6 +162,8 @@ def _outcome(after: Plan) -> str:
     parts = [f"{len(after.done) - diverged} cells completed", f"{diverged} diverged"]
     if after.failed:
         parts.append(f"{len(after.failed)} failed")
+    if after.damaged:
+        parts.append(f"{len(after.damaged)} damaged (the same command makes them again)")
     if after.missing:
         parts.append(f"{len(after.missing)} missing")
     return ", ".join(parts)

@@ -1,0 +1,161 @@
+"""Random faults, one after the other: the table must be that of an undisturbed run.
+
+    PYTHONPATH=. python tests/benchmarks/soak.py [journal|postgresql] [FAULTS] [SEED]
+
+Runs a study of the command line twice: once undisturbed, once while faults (see faults.py) are
+done to it at random moments and what ended is started again. On PostgreSQL a `study worker` is at
+work beside the `study run`, as on another machine. Ends with status 1 unless both tables are equal
+to the bit, no cell is lost and none has been written twice.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+
+from robustlr.records import RunPaths, load_results
+from robustlr.specs import load_study
+from robustlr.study import STORAGE_VARIABLE, plan
+from tests.benchmarks.faults import Faults, small_disk
+from tests.postgres import running_server
+
+STUDY = """\
+seeds = {seeds}
+batch_size = 32
+num_steps = 300
+schedule = ["fixed", "linear", "cosine", "curvature_adaptive"]
+[grid]
+low = 0.001
+high = 10.0
+points_per_decade = 2
+[workload]
+kind = "digits_mlp"
+hidden = [32]
+[execution]
+max_retries = 1000
+heartbeat_seconds = 0.5
+"""
+PROGRAM = [sys.executable, "-m", "robustlr_cli.app", "study"]
+
+
+class Runs:
+    """The commands at work on the study in `root`, started again whenever one ends."""
+
+    def __init__(self, study: Path, root: Path, log: Path, storage: str) -> None:
+        self._study, self._root, self._log = study, root, log
+        self._environment = {**os.environ, STORAGE_VARIABLE: storage}
+        self._wanted = ["run", "worker"] if storage else ["run"]
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def alive(self) -> list[subprocess.Popen[bytes]]:
+        return [process for process in self._processes.values() if process.poll() is None]
+
+    def keep_up(self) -> None:
+        """Start what has ended."""
+        for command in self._wanted:
+            process = self._processes.get(command)
+            if process is None or process.poll() is not None:
+                self._processes[command] = self._start(command)
+
+    def to_the_end(self) -> int:
+        """Wait for all; the status of the run."""
+        statuses = [process.wait() for process in self._processes.values()]
+        return statuses[0]
+
+    def again(self) -> tuple[int, str]:
+        """One more run of the same study: its status and what it said."""
+        with tempfile.TemporaryFile() as output:
+            process = self._start("run", output.fileno())
+            if self._processes["run"].poll() is not None:  # then this one is the run
+                process.kill()
+            status = process.wait()
+            output.seek(0)
+            return status, output.read().decode()
+
+    def _start(self, command: str, output: int | None = None) -> subprocess.Popen[bytes]:
+        more = ["--no-report", "--workers", "2"] if command == "run" else []
+        with open(self._log, "ab") as log:
+            return subprocess.Popen(
+                [*PROGRAM, command, str(self._study), "--out", str(self._root), *more],
+                stdin=subprocess.DEVNULL,
+                stdout=output or log,
+                stderr=output or log,
+                env=self._environment,
+            )
+
+
+def table(paths: RunPaths, study: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    results = load_results(paths, load_study(study))
+    assert not results.missing
+    assert not results.failed
+    return results.runs.drop("wall_seconds"), results.curves.drop("wall_seconds")
+
+
+def main(storage: str, faults: int, seed: int) -> int:
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(running_server()) if storage == "postgresql" else None
+        disk = stack.enter_context(small_disk(root / "disk"))
+        study, log = root / "soak.toml", root / "log"
+        study.write_text(STUDY.format(seeds=max(2, faults // 4)))
+        undisturbed, disturbed = RunPaths(root / "undisturbed"), RunPaths(root / "disk" / "run")
+        calm = Runs(study, undisturbed.root, log, "")
+        calm.keep_up()
+        if calm.to_the_end() != 0:
+            print(log.read_text())
+            return 1
+        cells = len(plan(load_study(study), undisturbed).cells)
+        runs = Runs(study, disturbed.root, log, "" if server is None else server.url)
+        doing = Faults(chance, disturbed, server, disk, runs.alive, runs.again)
+        done: Counter[str] = Counter()
+        written: Counter[str] = Counter()
+        stamps: dict[str, int] = {}
+        started = time.monotonic()
+        while sum(done.values()) < faults or plan(load_study(study), disturbed).to_run:
+            runs.keep_up()
+            time.sleep(chance.uniform(0.5, 6.0))
+            if sum(done.values()) < faults:
+                kinds = sorted(doing.kinds)
+                kind = min(chance.sample(kinds, len(kinds)), key=done.__getitem__)  # all in turn
+                if doing.kinds[kind]():
+                    done[kind] += 1
+                    print(f"{time.monotonic() - started:6.0f} s {kind}", flush=True)
+            elif runs.to_the_end() != 0:
+                time.sleep(1.0)
+            for path in disturbed.cells.glob("*.parquet"):
+                stamp = path.stat().st_mtime_ns
+                written[path.name] += stamps.get(path.name) != stamp
+                stamps[path.name] = stamp
+        runs.to_the_end()
+        pairs = zip(table(disturbed, study), table(undisturbed, study), strict=True)
+        same = all(mine.equals(theirs) for mine, theirs in pairs)
+        twice = sum(count > 1 for name, count in written.items() if name not in doing.spoilt)
+        print(
+            f"{sum(done.values())} faults over {cells} cells on {storage}, seed {seed}: {twice} "
+            f"results written twice (but for {len(doing.spoilt)} that were cut), tables "
+            f"{'equal' if same else 'DIFFER'}"
+        )
+        for kind, count in sorted(done.items()):
+            print(f"  {count:3d} {kind}")
+        return 0 if same and not twice else 1
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    sys.exit(
+        main(
+            arguments[0] if arguments else "journal",
+            int(arguments[1]) if len(arguments) > 1 else 30,
+            int(arguments[2]) if len(arguments) > 2 else 0,
+        )
+    )
