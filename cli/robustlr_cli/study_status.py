@@ -45,12 +45,18 @@ def status(
         return
     with Refreshed() as screen, suppress(KeyboardInterrupt):
         screen.show(_blocks(spec, paths, situation, jobs.states()))
-        while watch and (situation.unfinished or situation.workers or situation.trouble):
+        while watch and _goes_on(situation):
             time.sleep(_PAUSE_SECONDS)
             situation = watching.look()
             screen.show(_blocks(spec, paths, situation, jobs.states()))
     if situation.trouble and not watch:
         note(f"robustlr: {situation.trouble}")
+
+
+def _goes_on(now: Situation) -> bool:
+    """Whether something may still change: a queue that is silent has nothing to say when all cells
+    have their results."""
+    return bool(now.unfinished or now.workers or (now.trouble and now.missing))
 
 
 def _with_its_storage(spec: StudySpec, paths: RunPaths) -> StudySpec:
