@@ -46,7 +46,7 @@ ReturnToService=2
 MailProg=/bin/true
 GresTypes=gpu
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000 Gres=gpu:2
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=20000 Gres=gpu:2
 NodeName=elsewhere NodeAddr=127.0.0.1 Port={node_port} CPUs=8 State=DOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=wide Nodes={host},elsewhere MaxTime=INFINITE State=UP

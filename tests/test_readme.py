@@ -10,16 +10,7 @@ import pytest
 
 from robustlr.specs import load_study
 from robustlr_cli.app import main
-
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def example(name: str) -> str:
-    """The code block behind <!-- example: name -->."""
-    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found, name
-    return found.group(1)
+from tests.readme import README, ROOT, example
 
 
 @pytest.mark.slow
