@@ -85,6 +85,21 @@ def test_a_factory_that_raises_fails_its_cells_and_is_counted(
 
 
 @pytest.mark.slow
+def test_a_sharded_study_from_its_accelerate_configuration(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "fsdp.yaml").write_text("distributed_type: FSDP\nfsdp_config: {fsdp_version: 2}\n")
+    study = write_study(here, seeds=1, high=0.1, num_steps=10)
+    options = 'processes_per_cell = 2\naccelerate_config = "fsdp.yaml"\nema_decay = 0.9\n'
+    study.write_text(study.read_text().replace("[training]\n", f"[training]\n{options}"))
+    assert main(["study", "run", str(study), "--workers", "1", "--no-report"]) == 0
+    assert "2 cells completed" in capsys.readouterr().err
+    (here / "fsdp.yaml").write_text("distributed_type: NO\n")
+    error = error_of(capsys, "study", "run", str(study))
+    assert "fsdp.yaml: distributed_type must be FSDP, got NO" in error.replace("\n", " ")
+
+
+@pytest.mark.slow
 def test_a_study_beside_its_own_code_runs_from_anywhere(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,8 +59,8 @@ def table(spec: StudySpec, paths: RunPaths) -> Table:
     results = load_results(paths, spec)
     assert results.missing == results.failed == ()
     return (
-        results.runs.drop("wall_seconds", "cell", strict=False),
-        results.curves.drop("wall_seconds", "cell", strict=False),
+        results.runs.drop("wall_seconds", "key", strict=False),
+        results.curves.drop("wall_seconds", "key", strict=False),
     )
 
 
