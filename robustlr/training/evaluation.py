@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robustlr.curvature.sharding import is_sharded
 from robustlr.training.recorder import Costs, Evaluation
+from robustlr.training.shards import reshard
 from robustlr.workloads import Examples, Split, Workload
 
 
@@ -28,6 +29,7 @@ class Evaluator:
         model.eval()
         valid_loss, valid_metric = self._split(model, "valid", costs)
         test_loss, test_metric = self._split(model, "test", costs)
+        reshard(model)
         model.train()
         return Evaluation(valid_loss, test_loss, valid_metric, test_metric)
 

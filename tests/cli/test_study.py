@@ -94,9 +94,9 @@ def test_a_sharded_study_from_its_accelerate_configuration(
     study.write_text(study.read_text().replace("[training]\n", f"[training]\n{options}"))
     assert main(["study", "run", str(study), "--workers", "1", "--no-report"]) == 0
     assert "2 cells completed" in capsys.readouterr().err
-    (here / "fsdp.yaml").write_text("distributed_type: NO\n")
+    (here / "fsdp.yaml").write_text("distributed_type: MULTI_GPU\n")
     error = error_of(capsys, "study", "run", str(study))
-    assert "fsdp.yaml: distributed_type must be FSDP, got NO" in error.replace("\n", " ")
+    assert "fsdp.yaml: distributed_type must be FSDP, got MULTI_GPU" in error.replace("\n", " ")
 
 
 @pytest.mark.slow
