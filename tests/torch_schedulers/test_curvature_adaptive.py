@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
@@ -220,10 +220,12 @@ def accelerated(steps: int, **options: Any) -> tuple[list[float], CurvatureAdapt
 
 @pytest.fixture
 def fresh_accelerate() -> Any:
-    """Accelerate keeps one state per process."""
+    """Accelerate keeps its state per process, with the data loaders of whoever came before."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
 
 @pytest.mark.usefixtures("fresh_accelerate")
