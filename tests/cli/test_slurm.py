@@ -159,9 +159,10 @@ from robustlr.workloads.logistic import Logistic
 
 class Seeing(Logistic):
     def model(self, seed):
-        seen = Path({folder!r})
+        seen, rank = Path({folder!r}), os.environ.get("LOCAL_RANK")
         seen.mkdir(exist_ok=True)
-        (seen / f"{{os.environ['LOCAL_RANK']}} of {{os.environ['CUDA_VISIBLE_DEVICES']}}").touch()
+        if rank is not None:  # the rehearsal before the first cell is no rank
+            (seen / f"{{rank}} of {{os.environ['CUDA_VISIBLE_DEVICES']}}").touch()
         return super().model(seed)
 
 def make():

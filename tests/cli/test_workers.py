@@ -145,7 +145,9 @@ def test_a_worker_that_does_not_fit_is_told_why(tmp_path: Path, database: str) -
         assert process.returncode == 1
         return said.splitlines()[-1]
 
-    assert "is not the folder of the study 'small' in this storage" in refusal(tmp_path / "other")
+    said = refusal(tmp_path / "other")
+    assert "/other: is not where the study 'small' in this storage keeps its results, which" in said
+    assert f":{out}; share that and name it with --out, or give" in said
     write_study(tmp_path, seeds=3)
     assert "holds this study with other cells" in refusal(out)
     write_study(tmp_path, num_steps=30)
