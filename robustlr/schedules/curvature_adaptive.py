@@ -53,6 +53,7 @@ def curvature_multiplier(trace: ArrayLike, strength: ArrayLike) -> FloatArray:
 class CurvatureAdaptiveState:
     """What the schedule has seen so far.
 
+    curvature_multiplier: what it makes of that; only an estimate changes it.
     estimates, clamped: usable estimates, and those after which the average was negative.
     skipped, skipped_in_a_row: estimates that were not finite. trace: x_k.
     average, magnitude: uncorrected moving averages of x and |x|.
@@ -62,6 +63,7 @@ class CurvatureAdaptiveState:
 
     step: int
     num_steps: int
+    curvature_multiplier: float
     estimates: int = 0
     clamped: int = 0
     skipped: int = 0
@@ -161,7 +163,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         )
 
     def init(self, num_steps: int) -> CurvatureAdaptiveState:
-        return CurvatureAdaptiveState(0, num_steps)
+        return self._decided(CurvatureAdaptiveState(0, num_steps, math.nan))
 
     def update(self, state: CurvatureAdaptiveState, feedback: Feedback) -> CurvatureAdaptiveState:
         if feedback.curvature_trace is not None:
@@ -193,11 +195,12 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         smoothed, magnitude = self._corrected(state)
         heavy = 1.0 - b**state.estimates >= 0.5
         usable = heavy and smoothed > 0.0 and smoothed >= magnitude / 2.0
-        return dataclasses.replace(
+        state = dataclasses.replace(
             state,
             clamped=state.clamped + (smoothed < 0.0),
             reference=magnitude if state.reference is None and usable else state.reference,
         )
+        return self._decided(state)
 
     def multiplier(self, state: CurvatureAdaptiveState) -> float:
         return self._multiplier_at(state.step, state)
@@ -209,7 +212,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             "curvature_trace": math.nan if state.trace is None else state.trace,
             "curvature_smoothed": smoothed,
             "curvature_clamped": float(smoothed < 0.0),
-            "curvature_multiplier": self._curvature_multiplier(state),
+            "curvature_multiplier": state.curvature_multiplier,
             "curvature_failed": float(state.skipped_in_a_row >= self.max_skipped),
         }
 
@@ -223,10 +226,12 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         }
 
     def _multiplier_at(self, step: int, state: CurvatureAdaptiveState) -> float:
-        value = self._curvature_multiplier(state)
         if self.anneal is _NO_ANNEALING:
-            return value
-        return float(self.anneal.multiplier(step, state.num_steps)) * value
+            return state.curvature_multiplier
+        return float(self.anneal.multiplier(step, state.num_steps)) * state.curvature_multiplier
+
+    def _decided(self, state: CurvatureAdaptiveState) -> CurvatureAdaptiveState:
+        return dataclasses.replace(state, curvature_multiplier=self._curvature_multiplier(state))
 
     def _corrected(self, state: CurvatureAdaptiveState) -> tuple[float, float]:
         """s_k and a_k: a moving average from zero has seen a share 1 − βᵏ of its weight."""
