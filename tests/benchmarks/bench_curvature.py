@@ -121,22 +121,27 @@ def peak_bytes(problem: Problem, run: Callable[[], None]) -> float:
 
 
 def schedule_overhead(make: Make) -> float:
-    """Added time of the whole schedule at its defaults, over blocks of `every` steps."""
+    """Added time of the whole schedule at its defaults, the mean over one period's updates.
+
+    Periods with and without it alternate. Every update is compared with the median of the plain
+    period before, and the median over periods taken for each place in the period: the estimate,
+    the updates after it that find the caches cold, and the rest. A neighbour that takes the
+    machine for a while spoils some updates, and not the ratio of whole periods.
+    """
     problem = Problem.build(make)
     plain = ScheduleLR(problem.optimizer, "fixed", num_steps=10**9)
     adaptive = CurvatureAdaptiveLR(
         problem.optimizer, problem.model, loss_fn, num_steps=10**9, schedule=DEFAULTS
     )
-
-    def block(between: Callable[[], object]) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(DEFAULTS.every):
-                problem.step(between)
-
-        return run
-
-    with_it = block(lambda: adaptive.step(problem.batch))
-    return median_ratio(with_it, block(plain.step), SECONDS) - 1.0
+    places: list[list[float]] = [[] for _ in range(DEFAULTS.every)]
+    ends = time.perf_counter() + SECONDS
+    while time.perf_counter() < ends or len(places[0]) < 6:
+        base = statistics.median(seconds(lambda: problem.step(plain.step)) for _ in places)
+        for ratios in places:
+            taken = seconds(lambda: problem.step(lambda: adaptive.step(problem.batch)))
+            ratios.append(taken / base)
+    # the first period loads things
+    return statistics.fmean(statistics.median(ratios[1:]) for ratios in places) - 1.0
 
 
 def rows(make: Make) -> list[tuple[str, float, float, float]]:
