@@ -112,7 +112,10 @@ def _shade(
     at: np.ndarray[tuple[int], np.dtype[np.float64]],
     where: np.ndarray[tuple[int], np.dtype[np.bool_]],
 ) -> None:
-    axis.fill_between(
-        at, 0, 1, where=where, transform=axis.get_xaxis_transform(), color=DANGER, alpha=0.15,
-        linewidth=0, step="post",
+    """Shade the updates up to each row where `where` holds, from the row before it on."""
+    edges = np.flatnonzero(np.diff(np.r_[False, where, False].astype(np.int8)))
+    begins, ends = at[np.maximum(edges[::2] - 1, 0)], at[edges[1::2] - 1]
+    axis.broken_barh(
+        list(zip(begins, ends - begins, strict=True)), (0.0, 1.0),
+        transform=axis.get_xaxis_transform(), color=DANGER, alpha=0.15, linewidth=0,
     )  # fmt: skip

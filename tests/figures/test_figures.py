@@ -113,6 +113,29 @@ def test_lines_are_the_frame(full: Measures) -> None:
         assert np.array_equal(line.get_ydata(), part["value"].to_numpy())
 
 
+def test_a_curvature_trace_shows_estimates_their_average_the_clamp_and_the_lr() -> None:
+    curve = pl.DataFrame({"step": [0, 1, 2, 3, 4], "lr": [None, 0.1, 0.1, 0.05, 0.04],
+        "curvature_trace": [None, -3.0, -3.0, 40.0, 30.0],
+        "curvature_smoothed": [None, -3.0, -1.0, 9.0, -2.0],
+        "curvature_clamped": [None, 1.0, 1.0, 0.0, 1.0]})  # fmt: skip
+    looks = figures.looks(["curvature_adaptive"])
+    figure = figures.curvature_trace(curve, "curvature_adaptive", looks)
+    top, below = figure.axes
+    assert top.get_ylabel() == "learning rate"
+    assert list(top.lines[0].get_xdata()) == [0, 1, 2, 3, 4]
+    assert list(top.lines[0].get_ydata())[1:] == [0.1, 0.1, 0.05, 0.04]
+    raw, smoothed = below.lines[:2]
+    assert raw.get_linestyle() == "None"
+    assert list(raw.get_ydata()) == [-3.0, -3.0, 40.0, 30.0]
+    assert list(smoothed.get_ydata()) == [-3.0, -1.0, 9.0, -2.0]
+    (bands,) = below.collections
+    shaded = [path.vertices[:, 0] for path in bands.get_paths()]
+    # a row tells of the updates up to its own; one row alone is seen too
+    assert [(x.min(), x.max()) for x in shaded] == [(0, 2), (3, 4)]
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["estimates", "smoothed", "average negative: clamped to 0"]
+
+
 def test_intervals_are_drawn(full: Measures) -> None:
     two = full.per_lr.filter(pl.col("schedule").is_in(["fixed", "cosine"]))
     looks = figures.looks(["fixed", "cosine"])
