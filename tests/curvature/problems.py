@@ -129,6 +129,14 @@ def mlp(examples: int = 16) -> Case:
     return classification(model.double(), torch.randn(examples, 6).double(), 3)
 
 
+def batch_norm() -> Case:
+    """Every example's loss depends on all others through the statistics of the batch."""
+    torch.manual_seed(6)
+    norm = nn.BatchNorm1d(8, track_running_stats=False)  # functorch cannot move them in place
+    model = nn.Sequential(nn.Linear(5, 8), norm, nn.GELU(), nn.Linear(8, 3))
+    return classification(model.double(), torch.randn(16, 5).double(), 3)
+
+
 def conv_net() -> Case:
     torch.manual_seed(3)
     model = nn.Sequential(
@@ -150,7 +158,7 @@ def transformer(dropout: float = 0.0) -> Case:
     )
 
 
-CASES = {f.__name__: f for f in (quadratic, logistic, mlp, conv_net, transformer)}
+CASES = {f.__name__: f for f in (quadratic, logistic, mlp, batch_norm, conv_net, transformer)}
 
 
 def flat(tensors: dict[str, Tensor]) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch.nn import functional
 
 from robustlr.curvature import (
     CurvatureEstimate,
@@ -23,8 +26,11 @@ from tests.curvature.problems import (
     z_scores,
 )
 
-_DRAWS = {"quadratic": 600, "logistic": 600, "mlp": 400, "conv_net": 300, "transformer": 150}
-_LABEL_DRAWS = {"mlp": 1500, "conv_net": 1500, "transformer": 400}
+_DRAWS = {
+    "quadratic": 600, "logistic": 600, "mlp": 400, "batch_norm": 400, "conv_net": 300,
+    "transformer": 150,
+}  # fmt: skip
+_LABEL_DRAWS = {"mlp": 1500, "batch_norm": 1500, "conv_net": 1500, "transformer": 400}
 
 
 def _assert_unbiased(z: tuple[float, float, float], entries: int) -> None:
@@ -61,19 +67,39 @@ def test_gauss_newton_is_unbiased_for_the_gauss_newton_matrix(name: str, probes:
     _assert_unbiased(z, len(matrix))
 
 
+def test_gauss_newton_is_unbiased_for_the_hessian_of_logistic_regression() -> None:
+    """The two matrices are one where the model is linear, so its closed form is the truth."""
+    case = CASES["logistic"]()
+
+    def sample(
+        model: torch.nn.Module, batch: Any, generator: torch.Generator
+    ) -> tuple[torch.Tensor, int]:
+        logits = model(batch[0])[:, 0]
+        labels = torch.bernoulli(logits.detach().sigmoid(), generator=generator)
+        return functional.binary_cross_entropy_with_logits(logits, labels), len(labels)
+
+    case.sample_loss_fn = sample  # type: ignore[method-assign]
+    closed = logistic_hessian(case)
+    _assert_unbiased(z_scores(case, GaussNewton(), closed, 3000), len(closed))
+
+
 def test_the_draws_are_enough_to_tell_two_matrices_apart() -> None:
     case = CASES["conv_net"]()
     trace, _, _ = z_scores(case, GaussNewton(), dense_hessian(case), 300)
     assert abs(trace) > 5.0
 
 
+def logistic_hessian(case: Case) -> torch.Tensor:
+    """Σ p(1 − p)xxᵀ/N."""
+    x, _ = case.batch
+    p = case.model(x).detach().sigmoid()
+    inputs = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)  # weight, then bias
+    return (inputs * (p * (1 - p))).T @ inputs / len(x)
+
+
 def test_the_dense_hessian_of_logistic_regression_is_the_closed_form() -> None:
     case = CASES["logistic"]()
-    x, _ = case.batch
-    p = case.model(x).sigmoid()
-    inputs = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)  # weight, then bias
-    closed = (inputs * (p * (1 - p))).T @ inputs / len(x)
-    torch.testing.assert_close(dense_hessian(case), closed)
+    torch.testing.assert_close(dense_hessian(case), logistic_hessian(case))
 
 
 def test_a_quadratic_has_a_negative_trace_and_keeps_its_sign() -> None:

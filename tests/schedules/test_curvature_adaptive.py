@@ -206,6 +206,7 @@ def test_the_state_goes_through_json(name: str) -> None:
         ({"batch_fraction": 0.0}, r"batch_fraction must be in \(0, 1\], got 0.0"),
         ({"batch_fraction": 1.5}, r"batch_fraction must be in \(0, 1\], got 1.5"),
         ({"strength": -1.0}, "strength must be a finite number, 0 or more, got -1.0"),
+        ({"strength": math.inf}, "strength must be a finite number, 0 or more, got inf"),
         ({"strength": math.nan}, "strength must be a finite number, 0 or more, got nan"),
         ({"smoothing": 1.0}, r"smoothing must be in \[0, 1\), got 1.0"),
         ({"min_multiplier": 0.5, "max_multiplier": 0.2}, "0.5 must not exceed max_multiplier 0.2"),

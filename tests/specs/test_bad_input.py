@@ -122,6 +122,24 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         },
         ("schedule 'curvature_adaptive': FSDP has no double backward", "'gauss_newton'"),
     ),
+    *(
+        (
+            {"schedule": ["fixed", {"kind": "curvature_adaptive", key: value}]},
+            (where, f"got {value}"),
+        )
+        for key, value, where in [
+            ("every", 0, "schedule[1]: every must be at least 1"),
+            ("batch_fraction", 0.0, "schedule[1]: batch_fraction must be in (0, 1]"),
+            ("probes", 0, "schedule[1]: probes must be at least 1"),
+            ("strength", -1.0, "schedule[1]: strength must be a finite number"),
+            ("strength", math.nan, "schedule[1]: strength must be a finite number"),
+            ("max_skipped", 0, "schedule[1]: max_skipped must be at least 1"),
+        ]
+    ),
+    (
+        {"schedule": ["fixed", {"kind": "curvature_adaptive", "estimator": "hutchison"}]},
+        ("schedule[1]: unknown estimator 'hutchison'", "did you mean 'hutchinson'?"),
+    ),
     ({"execution__threads_per_cell": 0}, ("execution: threads_per_cell", "got 0")),
     ({"execution__cells_per_gpu": 0}, ("execution: cells_per_gpu", "got 0")),
     ({"execution__max_retries": -1}, ("execution: max_retries", "got -1")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from robustlr.errors import SpecError, WorkloadError
+from robustlr.schedules.curvature_adaptive import ESTIMATORS
 from robustlr.torch_schedulers import CurvatureAdaptiveLR
 from robustlr.training import train
 from robustlr.training.order import BatchOrder
@@ -29,6 +33,12 @@ Loss = Callable[[nn.Module, Any], Tensor]
 def loss_fn(model: nn.Module, batch: Any) -> Tensor:
     inputs, labels = batch
     return functional.cross_entropy(model(inputs), labels)
+
+
+def sample_loss_fn(model: nn.Module, batch: Any, generator: torch.Generator) -> tuple[Tensor, int]:
+    logits = model(batch[0])
+    labels = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)[:, 0]
+    return functional.cross_entropy(logits, labels), len(labels)
 
 
 def problem(seed: int = 0) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
@@ -93,6 +103,33 @@ def test_it_is_the_schedule_of_a_study(schedule: str) -> None:
     assert lrs == curve["lr"].drop_nulls().to_list()
     assert scheduler.curvature_passes == curve["curvature_passes"][-1]
     assert len(set(lrs)) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.skipif(sys.platform != "linux", reason="torch.compile is tried on Linux alone")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, in the compiler
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_compiled_model_is_followed_as_the_original(estimator: str) -> None:
+    lrs = []
+    for compiled in (False, True):
+        model, batches = problem()
+        trained = torch.compile(model, backend="aot_eager") if compiled else model
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
+        scheduler = CurvatureAdaptiveLR(
+            *(optimizer, trained, loss_fn),
+            num_steps=12,
+            schedule=f"{SCHEDULE},estimator={estimator}",
+            sample_loss_fn=sample_loss_fn,
+        )
+        for batch in batches:
+            optimizer.zero_grad()
+            loss_fn(trained, batch).backward()
+            scheduler.step(batch)
+            optimizer.step()
+            lrs += scheduler.get_last_lr()
+    assert lrs[12:] == pytest.approx(lrs[:12], rel=1e-3)
+    assert len(set(lrs[:12])) > 2
 
 
 def test_a_resumed_run_goes_on_through_json() -> None:
@@ -251,3 +288,39 @@ def test_two_ranks_under_accelerate_take_one_lr(tmp_path: Path) -> None:
     assert len(set(first["lrs"])) > 2
     assert torch.equal(first["weights"], second["weights"])
     assert first["passes"] == 6 * RANKS * 2 * 4.0  # estimates, ranks, examples of each, passes
+
+
+def sharded_rank(rank: int) -> dict[str, Any]:
+    """A plain loop on a model that FSDP2 cut up, each rank on its half of every batch."""
+    out: dict[str, Any] = {}
+    for estimator in ("finite_difference", "gauss_newton", "squared_gradient"):
+        model, batches = problem()
+        for layer in (*model, model):
+            if list(layer.parameters()):
+                fully_shard(layer)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scheduler = CurvatureAdaptiveLR(
+            *(optimizer, model, loss_fn),
+            num_steps=12,
+            # of two examples BatchNorm leaves traces that are negative throughout
+            schedule=f"curvature_adaptive:every=3,smoothing=0.5,estimator={estimator},batch_fraction=1",
+            sample_loss_fn=sample_loss_fn,
+        )
+        lrs = []
+        for batch in batches:
+            mine = tuple(part[rank::RANKS] for part in batch)
+            optimizer.zero_grad()
+            loss_fn(model, mine).backward()
+            scheduler.step(mine)
+            optimizer.step()
+            lrs += scheduler.get_last_lr()
+        out[estimator] = {"lrs": lrs, "state": json.dumps(scheduler.state_dict())}
+    return out
+
+
+@pytest.mark.slow
+def test_two_ranks_of_sharded_weights_take_one_lr(tmp_path: Path) -> None:
+    first, second = on_two_ranks(sharded_rank, tmp_path)
+    assert first == second
+    for found in first.values():
+        assert len(set(found["lrs"])) > 2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -100,6 +101,42 @@ def test_cost_is_that_of_the_estimates_the_schedule_uses(
     assert record.summary.curvature_passes == passes
 
 
+class SaddleDigits(DigitsMLP):
+    """A loss minus c‖θ‖²/2, whose trace is lower by c per weight: negative from the start."""
+
+    bend: ClassVar[float] = 0.0
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        squares = sum(p.square().sum() for p in model.parameters())
+        return super().loss(model, batch) - 0.5 * self.bend * squares
+
+
+@pytest.mark.parametrize("bend", [-0.1, 0.0, 0.1])
+def test_the_curve_shows_what_was_seen_and_what_was_made_of_it(
+    bend: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SaddleDigits, "bend", bend)
+    schedule = "curvature_adaptive:scale=raw,strength=0.3,every=4,smoothing=0.5"
+    record, curve = run(schedule, SaddleDigits(hidden=(16,)), log_every=1, lr_exponent="-2")
+    raw: list[float] = []
+    clamped = 0
+    for row in curve.filter(pl.col("step") > 0).iter_rows(named=True):
+        if (row["step"] - 1) % 4 == 0:
+            raw.append(row["curvature_trace"])
+        assert row["curvature_trace"] == raw[-1]  # of the last estimate, until the next
+        weights = [0.5 ** (len(raw) - 1 - k) for k in range(len(raw))]
+        smoothed = math.fsum(w * x for w, x in zip(weights, raw, strict=True)) / sum(weights)
+        assert row["curvature_smoothed"] == pytest.approx(smoothed)
+        assert row["curvature_clamped"] == float(smoothed < 0.0)
+        multiplier = 1.0 / math.sqrt(1.0 + 0.3 * max(0.0, smoothed))
+        assert row["curvature_multiplier"] == pytest.approx(multiplier)
+        assert row["lr"] == pytest.approx(1e-2 * multiplier)
+        clamped += smoothed < 0.0
+    assert len(set(raw)) == 10
+    assert (clamped > 0, clamped == 40) == (bend >= 0.0, bend > 0.0)  # never, at times, always
+    assert record.outcome["curvature_clamped_share"] == clamped / 40
+
+
 def test_no_estimate_is_paid_for_during_a_warmup() -> None:
     _, curve = run("curvature_adaptive:every=4+warmup=0.5", num_steps=20, log_every=1)
     # W = 10: the estimate for the update at t = 10 is in the row of step 11.
@@ -177,12 +214,21 @@ def test_a_workload_without_labels_to_draw_is_told_what_works() -> None:
 
 def two_rank_runs(rank: int) -> dict[str, Any]:
     out = {}
-    for schedule in ("fixed", "curvature_adaptive:strength=0,every=3"):
-        record, curve = run(schedule, NoisyDigits(), num_steps=9, log_every=1, processes_per_cell=2)
-        out[schedule] = {
+    probed = [f"curvature_adaptive:strength=0,every=3,estimator={name}" for name in ESTIMATORS]
+    for schedule in ("fixed", *probed):
+        record, curve = run(
+            schedule,
+            NoisyDigits(),
+            num_steps=9,
+            log_every=1,
+            processes_per_cell=2,
+            accumulation_steps=2,
+        )
+        out[schedule.rpartition("=")[2]] = {
             "passes": record.summary.curvature_passes,
             "train_loss": curve["train_loss"].to_list(),
             "valid_loss": curve["valid_loss"].to_list(),
+            "grad_norm": curve["grad_norm"].to_list(),
             "trace": curve["curvature_trace"].to_list() if "curvature_trace" in curve else [],
         }
     return out
@@ -192,8 +238,14 @@ def two_rank_runs(rank: int) -> dict[str, Any]:
 def test_two_ranks_pay_for_two_and_do_not_notice(tmp_path: Path) -> None:
     first, second = on_two_ranks(two_rank_runs, tmp_path)
     assert first == second
-    fixed, probed = first.values()
-    assert fixed["train_loss"] == probed["train_loss"]
-    assert fixed["valid_loss"] == probed["valid_loss"]
-    assert len(set(probed["trace"])) == 4  # null, then three estimates
-    assert probed["passes"] == 3 * 2 * 4 * 4.0  # estimates, ranks, examples of each, passes
+    fixed = first.pop("fixed")
+    assert first.keys() == set(ESTIMATORS)
+    per_example = {
+        "hutchinson": 4.0, "gauss_newton": 1.0, "finite_difference": 2.0, "squared_gradient": 0.0
+    }  # fmt: skip
+    for name, probed in first.items():
+        for quantity in ("train_loss", "valid_loss", "grad_norm"):
+            assert probed[quantity] == fixed[quantity], (name, quantity)
+        assert len(set(probed["trace"])) == 4  # null, then three estimates
+        # estimates, ranks, examples of each rank's first micro-batch, passes
+        assert probed["passes"] == 3 * 2 * 2 * per_example[name]
