@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from robustlr.errors import DataError
 from robustlr.records.files import read_curve, read_record
@@ -22,17 +23,21 @@ def replay(curve: pl.DataFrame, *, peak_lr: float, num_steps: int, name: str) ->
     """The multipliers lr/peak_lr of a curve at no more than `MOST_POINTS` of its rows.
 
     curve: columns `step` (updates done) and `lr` (of the last of them), as in CURVE_SCHEMA. With
-    `log_every = 1` and a short run every update is a point and the replay is exact; else the
-    multiplier is interpolated between rows. Raises DataError where there is nothing to replay.
+    `log_every = 1` the replay of a curve of few corners is exact, as that of a schedule that
+    decides anew every so many updates; else the multiplier is interpolated between rows. Raises
+    DataError where there is nothing to replay.
     """
     missing = {"step", "lr"} - set(curve.columns)
     rows = pl.DataFrame() if missing else curve.select("step", "lr").drop_nulls().sort("step")
     if rows.height < 2:
         raise DataError(f"'{name}': a curve needs columns step and lr with at least two rows")
-    chosen = np.unique(np.linspace(0, rows.height - 1, MOST_POINTS).round().astype(int))
+    steps, multipliers = rows["step"].to_numpy(), rows["lr"].to_numpy() / peak_lr
+    chosen = _corners(steps, multipliers)
+    if len(chosen) > MOST_POINTS:
+        chosen = np.unique(np.linspace(0, rows.height - 1, MOST_POINTS).round().astype(np.int64))
     # The row after update t (from 0) has step = t + 1.
-    fractions = (rows["step"].to_numpy()[chosen] - 1) / num_steps
-    multipliers = np.round(rows["lr"].to_numpy()[chosen] / peak_lr, 6)
+    fractions = (steps[chosen] - 1) / num_steps
+    multipliers = np.round(multipliers[chosen], 6)
     if fractions[0] > 0.0:
         fractions, multipliers = np.r_[0.0, fractions], np.r_[multipliers[0], multipliers]
     return Tabulated(
@@ -40,6 +45,13 @@ def replay(curve: pl.DataFrame, *, peak_lr: float, num_steps: int, name: str) ->
         multipliers=(*multipliers.tolist(), float(multipliers[-1])),
         name=name,
     )
+
+
+def _corners(steps: NDArray[np.int64], multipliers: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The rows between which the multipliers are straight lines, the first and the last too."""
+    slopes = np.diff(multipliers) / np.diff(steps)
+    bends = ~np.isclose(slopes[1:], slopes[:-1], rtol=1e-6, atol=1e-12)
+    return np.flatnonzero(np.r_[True, bends, True])
 
 
 def replay_result(path: Path, *, name: str = "replay") -> Tabulated:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,24 @@ def test_a_long_curve_is_thinned_and_a_short_start_held() -> None:
     assert table.multiplier([0, 24], 10_000).tolist() == pytest.approx([0.499375, 0.499375])
     seen = table.multiplier([s - 1 for s in steps], 10_000)
     assert seen.tolist() == pytest.approx([0.5 - s / 40_000 for s in steps], abs=1e-5)
+
+
+def test_a_long_curve_of_few_corners_is_exact() -> None:
+    """A multiplier that is decided anew every 40 updates, as curvature_adaptive's, over 800."""
+    levels = [1 / math.sqrt(1 + k % 7) for k in range(20)]
+    applied = [levels[t // 40] for t in range(800)]
+    curve = pl.DataFrame({"step": range(1, 801), "lr": applied})
+    table = replay(curve, peak_lr=1.0, num_steps=800, name="x")
+    assert len(table.fractions) == 2 * 20 + 1
+    assert table.multiplier(range(800), 800).tolist() == pytest.approx(applied, abs=1e-6)
+
+
+def test_a_long_curve_of_many_corners_is_thinned() -> None:
+    applied = [0.5 + 0.4 * math.sin(t / 50) for t in range(800)]
+    curve = pl.DataFrame({"step": range(1, 801), "lr": applied})
+    table = replay(curve, peak_lr=1.0, num_steps=800, name="x")
+    assert len(table.fractions) == MOST_POINTS + 1
+    assert table.multiplier(range(800), 800).tolist() == pytest.approx(applied, abs=5e-3)
 
 
 def test_the_mean_is_a_constant_shape() -> None:
