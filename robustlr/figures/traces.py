@@ -35,7 +35,7 @@ def curvature_trace(trace: pl.DataFrame, name: str, looks: Looks) -> Figure:
     _signed_scale(below, numbers(raw, "curvature_trace"))
     clamped = numbers(part, "curvature_clamped") > 0
     _shade(below, numbers(part, "step"), clamped)
-    below.set_ylabel("trace of the Hessian")
+    below.set_ylabel("estimated trace")
     below.set_xlabel("updates")
     extra = [
         (Line2D([], [], color=MUTED, marker=".", linestyle="none"), "estimates"),

@@ -227,8 +227,9 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
             title=f"What {trace.schedule} saw",
             explanation=(
                 "One run at the tuned learning rate (its first seed): the learning rate it chose, "
-                "and the estimates of the Hessian's trace it chose it by. Estimates may be "
-                "negative; their average is clamped at zero."
+                "and the estimates of the Hessian's trace it chose it by (the control "
+                "squared_gradient has ‖g‖² in its place). Estimates may be negative; their "
+                "average is clamped at zero."
             ),
             draw=lambda trace=trace: figures.curvature_trace(  # type: ignore[misc]
                 trace.curve, trace.schedule, looks

@@ -54,8 +54,14 @@ def estimate(
 def replicated(rank: int) -> dict[str, Any]:
     """Traces of many estimates by estimator, and the rank's own first diagonal."""
     case = mlp()
-    DistributedDataParallel(case.model)  # its hooks are on the parameters from now on
+    wrapped = DistributedDataParallel(case.model)  # its hooks are on the parameters from now on
     out: dict[str, Any] = {}
+    try:
+        estimate(
+            Case(wrapped, case.batch, case.loss_fn), Hutchinson(), case.batch, 0, rank, identity
+        )
+    except WorkloadError as error:
+        out["refusal"] = str(error)
     for estimator in REPLICATED:
         found = [
             estimate(case, estimator, share(case, rank), step, rank, mean_over_ranks)
@@ -71,6 +77,7 @@ def replicated(rank: int) -> dict[str, Any]:
 @pytest.mark.slow
 def test_replicas_agree_and_estimate_the_union(tmp_path: Path) -> None:
     first, second = on_two_ranks(replicated, tmp_path)
+    assert "pass model.module instead of DDP's wrapper" in first["refusal"]
     case = mlp()
     truth = {
         "hutchinson": float(dense_hessian(case).trace()),

@@ -178,6 +178,21 @@ def test_one_estimate_per_update_however_often_it_is_called() -> None:
     assert scheduler.outcome["curvature_estimates"] == 2
 
 
+def test_squared_gradient_after_the_last_micro_batch_is_that_of_the_update() -> None:
+    model, batches = problem()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = "curvature_adaptive:every=1,estimator=squared_gradient"
+    scheduler = CurvatureAdaptiveLR(optimizer, model, loss_fn, num_steps=6, schedule=schedule)
+    for first, second in zip(batches[::2], batches[1::2], strict=True):
+        optimizer.zero_grad()
+        for batch in (first, second):
+            (loss_fn(model, batch) / 2).backward()
+        scheduler.step(second)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+        assert scheduler.telemetry["curvature_trace"] == pytest.approx(float(norm) ** 2, rel=1e-5)
+        optimizer.step()
+
+
 def test_a_loss_scale_of_float16_divides_out() -> None:
     model, batches = problem()
     traces = []
