@@ -62,18 +62,16 @@ def plan(
     try:
         if current.to_run:
             _rehearse(spec)
-    except DataError as error:
-        if not measure:
-            note(f"not rehearsed: {error}")
-    if measure:
-        try:
+        if measure:
             estimate = estimate_seconds(current, threads=spec.execution.threads_per_cell)
-        except DataError:  # the cost is worth knowing before the data is fetched
-            if not as_json:
+            facts["estimated seconds"] = round(estimate.seconds / slots, 1)
+            facts["kinds of cells timed"] = estimate.kinds
+    except DataError as error:
+        if measure:
+            if not as_json:  # the cost is worth knowing before the data is fetched
                 _show(facts, tflops)
             raise
-        facts["estimated seconds"] = round(estimate.seconds / slots, 1)
-        facts["kinds of cells timed"] = estimate.kinds
+        note(f"not rehearsed: {error}")
     if as_json:
         show_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return

@@ -25,6 +25,7 @@ from robustlr.training.compiling import compiled
 from robustlr.training.layout import use_channels_last
 from robustlr.training.optimizer_state import optimizer_state, restore_optimizer
 from robustlr.training.recomputation import use_checkpointing
+from robustlr.training.setting import make_model
 from robustlr.training.shards import shard, share_buffers
 from robustlr.workloads import Batch, Workload
 
@@ -39,7 +40,7 @@ class Learner:
         self._workload, self._accelerator, self._training = workload, accelerator, cell.training
         self._peak_lr = cell.peak_lr
         options = self._training
-        self.bare_model = workload.model(cell.seed).to(accelerator.device)
+        self.bare_model = make_model(workload, cell.seed).to(accelerator.device)
         if options.channels_last:
             use_channels_last(self.bare_model)
         if options.gradient_checkpointing:

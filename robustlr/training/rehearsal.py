@@ -1,12 +1,14 @@
 """One batch, forward and backward, of a study's workload before any of its cells runs.
 
 What is wrong with a model, its data, its loss or its optimizer would fail every cell, one by one:
-it is found here, once, and said in a sentence.
+it is found here, once, and said in a sentence. Data that is loaded as it is needed is loaded here,
+up to a thousand examples of every split.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -22,34 +24,39 @@ from robustlr.training.layout import use_channels_last
 from robustlr.training.learner import checked_loss
 from robustlr.training.order import BatchOrder
 from robustlr.training.recomputation import use_checkpointing
-from robustlr.training.setting import load_examples, precision_of, seed_torch
-from robustlr.workloads import Batch, Workload
+from robustlr.training.setting import load_examples, make_model, precision_of, seed_torch
+from robustlr.workloads import Batch, Examples, Request, StreamedExamples, Workload, stream
 
 _FEW = 8  # examples to evaluate; of a training batch where the model may not fit one device
+_LOADED = 1000  # examples of a split that are looked at: seconds, for photographs
+_AT_ONCE = 50
 
 
 def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
     """Make the first micro-batch of the first cell with the workload `choice`, and drop it.
 
-    Raises SpecError, DataError or WorkloadError, whatever the workload itself raised.
+    Raises SpecError, DataError or WorkloadError that names the workload, whatever that raised.
     """
     try:
         _rehearse(spec, choice, workload)
-    except RobustlrError:
-        raise
+    except RobustlrError as error:
+        where = f"workload '{choice.label}'"
+        if where in str(error):
+            raise
+        raise type(error)(f"{where}: {error}") from error.__cause__
     except Exception as error:
         detail = one_line(f"{type(error).__name__}: {error}")
         raise WorkloadError(f"workload '{choice.label}' raised {detail}") from error
 
 
 def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
-    training, where = spec.training, f"workload '{choice.label}'"
+    training = spec.training
     precision_of(training)
     cell = next(cell for cell in spec.cells() if cell.workload == choice)
     sharded = training.accelerate_config is not None
     device = torch.device("cuda" if torch.cuda.is_available() and not sharded else "cpu")
     seed_torch(cell.seed, device)
-    model = workload.model(cell.seed).to(device)
+    model = make_model(workload, cell.seed).to(device)
     if training.channels_last:
         use_channels_last(model)
     if training.gradient_checkpointing:
@@ -67,13 +74,9 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
     with _autocast(training, device):
         loss = checked_loss(workload.loss(model, batch))
     if not math.isfinite(loss.item()):
-        raise WorkloadError(f"{where}: the fresh model's loss on the first batch is {loss.item()}")
+        raise WorkloadError(f"the fresh model's loss on the first batch is {loss.item()}")
     torch.autograd.backward(loss)
-    if all(weight.grad is None for weight in model.parameters()):
-        raise WorkloadError(
-            f"{where}: its loss does not depend on any weight of its model, "
-            f"a {type(model).__name__}: is it computed with another model?"
-        )
+    _check_gradients(model)
     _estimate(spec, workload, model, batch)
     for optimizer in spec.optimizer:
         build_optimizer(optimizer, model.parameters(), cell.peak_lr)
@@ -81,7 +84,35 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
     with torch.no_grad(), _autocast(training, device):
         for split in ("valid", "test"):
             few = torch.arange(min(_FEW, len(examples[split])))
-            _check_sums(workload.evaluate(model, examples[split], few), where)
+            _check_sums(workload.evaluate(model, examples[split], few))
+    for part in examples.values():
+        _load(part)
+
+
+def _check_gradients(model: nn.Module) -> None:
+    """Raise WorkloadError where nothing would be learned."""
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    if not gradients:
+        raise WorkloadError(
+            f"its loss does not depend on any weight of its model, a {type(model).__name__}: "
+            "is it computed with another model?"
+        )
+    if not any(bool(gradient.any()) for gradient in gradients):
+        raise WorkloadError(
+            "the gradient of its loss on the first batch is zero for every weight, and nothing "
+            "would be learned: is the loss rounded, a count, or multiplied by zero?"
+        )
+
+
+def _load(examples: Examples) -> None:
+    """Load what is loaded as it is needed; evenly spaced, so that a damaged part is met too."""
+    if not isinstance(examples, StreamedExamples):
+        return
+    count = min(_LOADED, len(examples))
+    parts = torch.split(torch.arange(count) * len(examples) // count, _AT_ONCE)
+    with closing(stream(examples, map(Request, parts))) as batches:
+        for _ in batches:
+            pass
 
 
 def _estimate(spec: StudySpec, workload: Workload, model: nn.Module, batch: Batch) -> None:
@@ -101,13 +132,13 @@ def _autocast(training: TrainingSpec, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=training.precision != "fp32")
 
 
-def _check_sums(sums: Any, where: str) -> None:
+def _check_sums(sums: Any) -> None:
     try:
         loss, metric = (float(value) for value in sums)
     except (TypeError, ValueError) as error:
         raise WorkloadError(
-            f"{where}: evaluate must return two numbers, the sums of losses and of metrics; "
+            "evaluate must return two numbers, the sums of losses and of metrics; "
             f"got {type(sums).__name__}"
         ) from error
     if not (math.isfinite(loss) and math.isfinite(metric)):
-        raise WorkloadError(f"{where}: the fresh model's evaluation is {loss}, {metric}")
+        raise WorkloadError(f"the fresh model's evaluation is {loss}, {metric}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import nn
 
-from robustlr.errors import DataError, SpecError
+from robustlr.errors import DataError, SpecError, WorkloadError
 from robustlr.specs import Cell, TrainingSpec
 from robustlr.training.tracking import Tracking, accelerator_options
 from robustlr.workloads import Examples, Split, Workload
@@ -59,8 +60,21 @@ def seed_torch(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
+def make_model(workload: Workload, seed: int) -> nn.Module:
+    """The workload's fresh model. Raises WorkloadError where it is none, or has no weights."""
+    model: object = workload.model(seed)
+    if not isinstance(model, nn.Module):
+        raise WorkloadError(f"model(seed) must return a torch.nn.Module, got {_kind(model)}")
+    if next(model.parameters(), None) is None:
+        raise WorkloadError(f"its model, a {_kind(model)}, has no weights to train")
+    return model
+
+
 def load_examples(cell: Cell, workload: Workload, device: torch.device) -> dict[Split, Examples]:
-    """The examples of every split on `device`. Raises DataError naming the split."""
+    """The examples of every split on `device`.
+
+    Raises DataError naming the split, WorkloadError where they are not what they should be.
+    """
     loaded: dict[Split, Examples] = {}
     for split in _SPLITS:
         where = f"workload '{cell.workload.label}', {split} split"
@@ -68,7 +82,17 @@ def load_examples(cell: Cell, workload: Workload, device: torch.device) -> dict[
             examples = workload.examples(split, cell.seed)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
+        lacking = [name for name in ("__len__", "batch", "to") if not hasattr(examples, name)]
+        if lacking:
+            raise WorkloadError(
+                f"{where}: examples must have len(), batch(indices) and to(device), as "
+                f"TensorExamples has; got {_kind(examples)} without {lacking[0].strip('_')}"
+            )
         if not len(examples):
             raise DataError(f"{where}: has no examples")
         loaded[split] = examples.to(device)
     return loaded
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -61,8 +61,12 @@ class RowsOfText(Corpus):
         named = {"train": self.train, "valid": self.valid, "test": self.test}[split]
         rows = load_rows(self.source, named or self.train, [self.column])
         first, last = self._share(split, len(rows)) if named in ("", self.train) else (0, len(rows))
+        blank = True
         for text in islice(rows.texts(self.column), first, last):
+            blank = blank and not text.strip()
             yield text + self.separator
+        if blank:  # separators alone would pass for tokens
+            raise DataError(f"{self.name}, {split} split: there is no text, every row is empty")
 
     def _share(self, split: Split, count: int) -> tuple[int, int]:
         """Which of the `count` training rows are a split's own."""

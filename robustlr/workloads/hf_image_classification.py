@@ -32,6 +32,8 @@ from robustlr.workloads.image_examples import IMAGENET, ImageExamples, image_exa
 from robustlr.workloads.image_files import Framing
 from robustlr.workloads.image_rows import ImageRows, fixed_split, read_rows
 
+_FASHION_MNIST = "zalando-datasets/fashion_mnist"
+
 
 @dataclass(frozen=True, kw_only=True)
 class HFImageClassification(ImageClassification):
@@ -48,7 +50,7 @@ class HFImageClassification(ImageClassification):
     """
 
     kind: Literal["hf_image_classification"] = "hf_image_classification"
-    path: str = "zalando-datasets/fashion_mnist"
+    path: str = _FASHION_MNIST
     subset: str = ""
     train_split: str = "train"
     valid_split: str = ""
@@ -122,8 +124,9 @@ class HFImageClassification(ImageClassification):
         }
 
     def _read(self, split: str) -> ImageRows:
+        size = "about 0.04 GB, MIT licence" if self.path == _FASHION_MNIST else ""
         return read_rows(
-            Source(self.path, self.subset),
+            Source(self.path, self.subset, size=size),
             split,
             image=self.image_column,
             label=self.label_column,

@@ -22,20 +22,24 @@ import numpy.typing as npt
 from robustlr.errors import DataError, one_line
 
 _READERS = {".parquet": "parquet", ".txt": "text", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+_UNLABELLED = (
+    ": photographs in folders are labelled by the names of the folders, which must be two or more"
+)
 
 
 @dataclass(frozen=True)
 class Source:
     """Where data is. path: folder, file or hub id. subset: configuration or subfolder, if any.
 
-    size: of the download, in words, and terms: what must be done first; for the error where
-    the data is missing.
+    size: of the download and its licence, in words; terms: what must be done first; files: those
+    of the hub that are needed, as a pattern, or all; for the error where the data is missing.
     """
 
     path: str
     subset: str = ""
     size: str = ""
     terms: str = ""
+    files: str = ""
 
     @property
     def folder(self) -> Path:
@@ -53,12 +57,14 @@ class Source:
         except hub.errors.HFValidationError:
             raise DataError(f"path = '{self.path}': no such file or folder") from None
         except hub.errors.LocalEntryNotFoundError:
-            about = "".join(f"; {note}" for note in (self.size, self.terms) if note)
+            size = self.size or f"its size is on https://huggingface.co/datasets/{self.path}"
+            about = "".join(f"; {note}" for note in (size, self.terms) if note)
+            some = f" --include '{self.files}'" if self.files else ""
             raise DataError(
                 f"'{self.path}' is no file or folder here, and as a dataset of the hub it is not "
                 f"on this machine{about}; get it with `hf download {self.path} --repo-type "
-                f"dataset`; it is looked for in {hub.constants.HF_HUB_CACHE} (HF_HOME moves it), "
-                "or name its folder as path"
+                f"dataset{some}`; it is looked for in {hub.constants.HF_HUB_CACHE} (HF_HOME moves "
+                "it), or name its folder as path"
             ) from None
 
 
@@ -140,13 +146,17 @@ def load_rows(source: Source, split: str, columns: Sequence[str]) -> Rows:
     for column in columns:
         if column not in table.column_names:
             known = ", ".join(table.column_names)
-            raise DataError(f"{where}, split '{split}', has no column '{column}', but {known}")
+            hint = _UNLABELLED if table.column_names == ["image"] else ""
+            raise DataError(
+                f"{where}, split '{split}', has no column '{column}', but {known}{hint}"
+            )
     return Rows(table.select_columns(list(columns)), f"{where}, split '{split}'")
 
 
 def _load(source: Source, where: str) -> Any:
     """Every split, by name."""
-    datasets, folder = _datasets(), source.folder
+    # absolute, or `datasets` takes a folder called text for its own reader of that name
+    datasets, folder = _datasets(), source.folder.absolute()
     options: dict[str, Any]
     if folder.is_file():
         if folder.suffix not in _READERS:
@@ -160,9 +170,18 @@ def _load(source: Source, where: str) -> Any:
         with _quiet(datasets):
             return datasets.load_dataset(**options)
     except Exception as error:  # of every kind: pyarrow's, datasets', pandas', the system's
+        _blame_empty(folder, where, error)
         _blame_parquet(folder, where, error)
         cause = error.__cause__ or error
         raise DataError(f"{where} cannot be read: {one_line(str(cause))[:300]}") from error
+
+
+def _blame_empty(folder: Path, where: str, error: Exception) -> None:
+    """Raise DataError where a text file under `folder` holds nothing, and is why it is no data."""
+    files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    for file in files:
+        if file.suffix in _READERS.keys() - {".parquet"} and not file.stat().st_size:
+            raise DataError(f"{where}: {file} is empty") from error
 
 
 def _blame_parquet(folder: Path, where: str, error: Exception) -> None:

@@ -71,5 +71,5 @@ class WikiText103(CausalLM):
 
     @property
     def corpus(self) -> Corpus:
-        source = Source(self.path, _SUBSET, size=_DOWNLOAD)
+        source = Source(self.path, _SUBSET, size=_DOWNLOAD, files=f"{_SUBSET}/*")
         return WikiTextFiles.found_in(self.path) or RowsOfText(source)

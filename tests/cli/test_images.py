@@ -39,6 +39,7 @@ def test_a_corrupt_photograph_is_named(here: Path, capsys: pytest.CaptureFixture
     error = capsys.readouterr().err
     assert "3.jpg) cannot be decoded" in " ".join(error.split())
     assert "Traceback" not in error
+    assert not list((here / "runs" / "small" / "cells").iterdir()), "before any cell runs"
 
 
 @pytest.mark.slow

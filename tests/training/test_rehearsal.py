@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from robustlr.errors import DataError, RobustlrError, SpecError, WorkloadError
 from robustlr.schedules import parse
 from robustlr.specs import FactoryOptimizer, ShardingSpec, StudySpec, TrainingSpec
 from robustlr.training import rehearse
-from robustlr.workloads import Batch, Examples, Workload
+from robustlr.workloads import Batch, Examples, Request, Split, TensorExamples, Workload
 from tests.small_study import small_spec
 from tests.training.models import ConvDigits
 from tests.workloads.samples import BornDead, Damaged, Regression, WithLoss, WithoutExamples
@@ -54,9 +56,72 @@ class Evaluating(Regression):
         return 0.5
 
 
+class NoModel(Regression):
+    def model(self, seed: int) -> nn.Module:
+        return None  # type: ignore[return-value]
+
+
+class NoWeights(Regression):
+    def model(self, seed: int) -> nn.Module:
+        return nn.Flatten()
+
+
+class NoExamples(Regression):
+    def examples(self, split: Split, seed: int) -> TensorExamples:
+        return None  # type: ignore[return-value]
+
+
+class ListExamples(Regression):
+    def examples(self, split: Split, seed: int) -> TensorExamples:
+        return [torch.zeros(3), torch.zeros(1)]  # type: ignore[return-value]
+
+
+def rounded(model: nn.Module, batch: Batch) -> Tensor:
+    return (model(batch[0]).squeeze(-1) > batch[1]).float().sum() + 0 * model(batch[0]).sum()
+
+
+class Lazy:
+    """Examples that are loaded as they are asked for, one of which is damaged."""
+
+    def __init__(self, bad: int, length: int = 4000) -> None:
+        self.bad, self.length = bad, length
+        self.loaded: list[int] = []
+        self.whole = Regression(size=length).examples("train", 0)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def batch(self, indices: Tensor) -> Batch:
+        self.loaded += indices.tolist()
+        if self.bad in indices:
+            raise DataError(f"example {self.bad} is damaged")
+        return self.whole.batch(indices)
+
+    def to(self, device: torch.device) -> Lazy:
+        return self
+
+    def stream(self, requests: Iterable[Request]) -> Generator[Batch, None, None]:
+        for request in requests:
+            yield self.batch(request.indices)
+
+
+class OnDisk(Regression):
+    def __init__(self, **lazy: Lazy) -> None:
+        super().__init__()
+        self.lazy = lazy
+
+    def examples(self, split: Split, seed: int) -> TensorExamples:
+        return self.lazy.get(split) or super().examples(split, seed)  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize(
     ("workload", "kind", "message"),
     [
+        (NoModel(), WorkloadError, r"model\(seed\) must return a torch.nn.Module, got NoneType"),
+        (NoWeights(), WorkloadError, "its model, a Flatten, has no weights to train"),
+        (NoExamples(), WorkloadError, r"train split: examples must have len\(\), .*NoneType"),
+        (ListExamples(), WorkloadError, "got list without batch"),
+        (WithLoss(rounded), WorkloadError, "the gradient of its loss .* is zero for every weight"),
         (WithLoss(with_another_model), WorkloadError, "does not depend on any weight of its model"),
         (WithLoss(detached), WorkloadError, "it has no graph"),
         (WithLoss(of_every_example), WorkloadError, r"a scalar tensor, .* got shape \[8\]"),
@@ -73,6 +138,20 @@ def test_one_clear_line(workload: Workload, kind: type[RobustlrError], message: 
     with pytest.raises(kind, match=message) as caught:
         rehearsed(workload)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("workload 'logistic'") == 1
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_examples_that_are_loaded_are_looked_at_before_any_cell(split: str) -> None:
+    with pytest.raises(DataError, match=r"^workload 'logistic'.* example 40 is damaged"):
+        rehearsed(OnDisk(**{split: Lazy(bad=40)}))
+
+
+def test_of_many_examples_a_thousand_are_looked_at_from_end_to_end() -> None:
+    some = Lazy(bad=-1)
+    rehearsed(OnDisk(valid=some))
+    looked_at = some.loaded[8:]  # the first were evaluated
+    assert looked_at == list(range(0, 4000, 4))
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,14 @@ def _class_label(classes: int) -> dict[str, Any]:
     return {"_type": "ClassLabel", "names": [f"class_{k}" for k in range(classes)]}
 
 
-def write_cifar10(folder: Path, *, train: int = 200, test: int = 60, size: int = 32) -> Path:
+def write_cifar10(
+    folder: Path, *, train: int = 200, test: int = 60, size: int = 32, classes: int = 10
+) -> Path:
     """uoft-cs/cifar10: plain_text/{train,test}-00000-of-00001.parquet with img and label."""
     rng = np.random.default_rng(0)
     features = {"img": {"_type": "Image"}, "label": _class_label(10)}
     for split, number in (("train", train), ("test", test)):
-        labels = [k % 10 for k in range(number)]
+        labels = [k % classes for k in range(number)]
         images = [encoded(striped(label, size, rng)) for label in labels]
         file = folder / "plain_text" / f"{split}-00000-of-00001.parquet"
         write_parquet(file, {"img": image_column(images), "label": pa.array(labels)}, features)

@@ -76,7 +76,10 @@ def test_data_that_is_not_here_says_how_to_get_it() -> None:
     workload = build_workload(WorkloadSpec(kind="wikitext103", options=WIKI))
     with pytest.raises(DataError) as caught:
         workload.examples("train", 0)
-    for part in ("Salesforce/wikitext", "hf download", "about 0.3 GB", "CC BY-SA", "HF_HOME"):
+    command = (
+        "hf download Salesforce/wikitext --repo-type dataset --include 'wikitext-103-raw-v1/*'"
+    )
+    for part in (command, "about 0.3 GB", "CC BY-SA", "HF_HOME"):
         assert part in str(caught.value)
 
 

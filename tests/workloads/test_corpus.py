@@ -65,6 +65,14 @@ def test_too_few_rows_to_hold_any_out(tmp_path: Path) -> None:
         rows_of(tmp_path / "data.parquet", valid="", test="", held_out=0.1)
 
 
+@pytest.mark.parametrize("separator", ["", "\n", "<|endoftext|>"])
+def test_rows_of_nothing_but_their_separators_are_no_text(tmp_path: Path, separator: str) -> None:
+    for split, rows in (("train", ["a"]), ("validation", ["", " \n"]), ("test", ["b"])):
+        write_rows(tmp_path / f"{split}-00000-of-00001.parquet", rows)
+    with pytest.raises(DataError, match="valid split: there is no text, every row is empty"):
+        rows_of(tmp_path, separator=separator)
+
+
 def test_wikitext_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "wiki.train.tokens").write_bytes("naïve\n".encode())
     (tmp_path / "wiki.test.raw").write_bytes("naïve\n".encode("latin-1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -84,6 +85,17 @@ def test_text(tmp_path: Path) -> None:
     assert list(alone.texts("text")) == ["four"]
 
 
+@pytest.mark.parametrize("name", ["text", "parquet", "imagefolder"])
+def test_a_folder_with_the_name_of_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.txt").write_text("of the current folder\n")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "train.txt").write_text("one\n")
+    assert list(load_rows(source(name), "train", ["text"]).texts("text")) == ["one"]
+
+
 def test_a_subset_is_a_folder_or_a_configuration(tmp_path: Path) -> None:
     write_cifar10(tmp_path, train=20, test=10)
     write_cifar100(tmp_path, train=30, test=20)
@@ -113,15 +125,31 @@ def test_a_hub_id_is_found_in_the_cache(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_says_how_to_get_it() -> None:
-    absent = Source("uoft-cs/cifar10", size="0.14 GB", terms="accept its terms first")
+    terms = "accept its terms first"
+    absent = Source("uoft-cs/cifar10", size="0.14 GB", terms=terms, files="plain_text/*")
     with pytest.raises(DataError) as caught:
         load_rows(absent, "train", ["img"])
     assert str(caught.value) == (
         "'uoft-cs/cifar10' is no file or folder here, and as a dataset of the hub it is not on "
         "this machine; 0.14 GB; accept its terms first; get it with `hf download uoft-cs/cifar10 "
-        f"--repo-type dataset`; it is looked for in {os.environ['HF_HOME']}/hub (HF_HOME moves "
-        "it), or name its folder as path"
+        "--repo-type dataset --include 'plain_text/*'`; it is looked for in "
+        f"{os.environ['HF_HOME']}/hub (HF_HOME moves it), or name its folder as path"
     )
+
+
+def test_where_its_size_is_not_known_it_says_where_it_stands() -> None:
+    with pytest.raises(DataError, match=r"; its size is on https://huggingface\.co/datasets/a/b; "):
+        load_rows(Source("a/b"), "train", ["img"])
+
+
+def test_a_part_of_a_repository_is_enough(tmp_path: Path) -> None:
+    """As `hf download --include` leaves it: no README, none of the other configurations."""
+    cache = Path(os.environ["HF_HOME"]) / "hub" / "datasets--somebody--part"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0123abc")
+    write_cifar10(cache / "snapshots" / "0123abc", train=20, test=10)
+    rows = load_rows(source("somebody/part", subset="plain_text"), "train", ["img", "label"])
+    assert len(rows) == 20
 
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "./data/cifar", "a/b/c", ""])
@@ -204,8 +232,25 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     assert done.stdout.strip().endswith('pip install "robustlr[hf]"')
 
 
-def test_an_empty_split_beside_a_full_one(tmp_path: Path) -> None:
-    (tmp_path / "train.txt").write_text("one\n")
-    (tmp_path / "test.txt").write_text("")
-    with pytest.raises(DataError, match='"test" corresponds to no data'):
+@pytest.mark.parametrize("ending", ["txt", "csv", "jsonl"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_empty_file_is_named(tmp_path: Path, ending: str, alone: bool) -> None:
+    full = {"txt": "one\n", "csv": "text\none\n", "jsonl": '{"text": "one"}\n'}
+    if not alone:
+        (tmp_path / f"train.{ending}").write_text(full[ending])
+    (tmp_path / f"test.{ending}").write_text("")
+    with pytest.raises(DataError) as caught:
         load_rows(source(tmp_path), "test", ["text"])
+    assert str(caught.value) == f"{tmp_path}: {tmp_path}/test.{ending} is empty"
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_photographs_of_fewer_than_two_classes(tmp_path: Path, classes: int) -> None:
+    if classes:
+        write_imagefolder(tmp_path, classes=1)
+    else:
+        write_imagefolder(tmp_path / "whole", classes=1)
+        (tmp_path / "whole" / "train" / "class_0").rename(tmp_path / "train")
+        shutil.rmtree(tmp_path / "whole")
+    with pytest.raises(DataError, match=r"'label', but image: .* folders, which must be two or m"):
+        load_rows(source(tmp_path), "train", ["image", "label"])
