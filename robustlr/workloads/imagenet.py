@@ -58,7 +58,8 @@ class ImageNet(ImageClassification):
     network: "resnet50" (25,557,032 weights) or "efficientnet_b0" (5,288,548). network_options:
     by their names in transformers' configuration, to make it smaller (depths, hidden_sizes).
     path: hub id or local folder with image and label. size: pixels of the crops. smallest_area:
-    of a training crop, as a share of the image. flip: mirror every second image.
+    of a training crop, as a share of the image. central: side of evaluation's square, as a share
+    of the shorter side. flip: mirror every second image.
     """
 
     kind: Literal["imagenet"] = "imagenet"
@@ -69,6 +70,7 @@ class ImageNet(ImageClassification):
     valid_share: float = 0.01
     size: int = 224
     smallest_area: float = 0.08
+    central: float = 0.875
     flip: bool = True
 
     def __post_init__(self) -> None:
@@ -80,8 +82,9 @@ class ImageNet(ImageClassification):
             raise SpecError(
                 f"classes must be 2 or more and size 1 or more, got {self.classes}, {self.size}"
             )
-        if not 0.0 < self.smallest_area <= 1.0:
-            raise SpecError(f"smallest_area must be in (0, 1], got {self.smallest_area}")
+        for name in ("smallest_area", "central"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise SpecError(f"{name} must be in (0, 1], got {getattr(self, name)}")
         self._configuration()  # a wrong option is told before any cell runs
 
     @property
@@ -130,9 +133,9 @@ class ImageNet(ImageClassification):
 
         train, valid = fixed_split(read("train"), self.valid_share)
         framing = Framing(self.size, flip=self.flip, area=(self.smallest_area, 1.0))
-        central = Framing(self.size, random=False)
+        seen = Framing(self.size, self.central, random=False)
         return {
             "train": image_examples(train, framing, IMAGENET),
-            "valid": image_examples(valid, central, IMAGENET),
-            "test": image_examples(read("validation"), central, IMAGENET),
+            "valid": image_examples(valid, seen, IMAGENET),
+            "test": image_examples(read("validation"), seen, IMAGENET),
         }

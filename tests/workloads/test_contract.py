@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 from torch import Tensor, nn
 
 import robustlr
+from robustlr.errors import CellStoppedError
 from robustlr.records import RunStatus
 from robustlr.schedules import Fixed
 from robustlr.specs import SGD, Cell, TrainingSpec, WorkloadSpec
-from robustlr.training import train
+from robustlr.training import Checkpoints, train
 from robustlr.workloads import Split, Workload, build_workload, workload_names
+from tests.training.interrupted import stop_within, without_time
 from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100, write_imagefolder
 from tests.workloads.texts_on_disk import write_wikitext
 
@@ -233,17 +236,36 @@ def test_projection_keeps_weights_inside_and_is_idempotent(workload: Workload) -
     assert equal(inside, weights(model))
 
 
-def test_it_trains(spec: WorkloadSpec) -> None:
-    cell = Cell(
+def cell_of(spec: WorkloadSpec, num_steps: int, eval_every: int = 25) -> Cell:
+    return Cell(
         workload=spec,
         optimizer=SGD(),
         schedule=Fixed(),
         batch_size=16,
-        num_steps=60,
+        num_steps=num_steps,
         lr_exponent="-1",
         seed=0,
-        training=TrainingSpec(),
+        training=TrainingSpec(eval_every=eval_every),
     )
+
+
+def test_a_run_that_is_put_aside_goes_on_to_the_bit(spec: WorkloadSpec, tmp_path: Path) -> None:
+    """The order of its data and its random crops included, in the middle of a pass."""
+    cell = cell_of(spec, num_steps=8, eval_every=4)
+    whole = without_time(*train(cell, build_workload(spec)))
+    stopped = Checkpoints(path=tmp_path / "aside", stop=stop_within(5))
+    with pytest.raises(CellStoppedError, match="stopped after update 6"):
+        train(cell, build_workload(spec), stopped)
+    said: list[str] = []
+    rest = Checkpoints(path=tmp_path / "aside", note=said.append)
+    record, curve = without_time(*train(cell, build_workload(spec), rest))
+    assert "goes on from update 6" in said[0]
+    assert record == whole[0]
+    assert_frame_equal(curve, whole[1], check_exact=True)
+
+
+def test_it_trains(spec: WorkloadSpec) -> None:
+    cell = cell_of(spec, num_steps=60)
     record, _ = train(cell, build_workload(cell.workload))
     assert record.status is RunStatus.COMPLETED
     assert record.summary.valid_loss < record.summary.initial_valid_loss  # type: ignore[operator]

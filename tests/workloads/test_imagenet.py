@@ -45,6 +45,17 @@ def test_the_official_validation_split_is_the_test_split(tmp_path: Path) -> None
     assert sizes == {"train": 18, "valid": 6, "test": 6}
 
 
+def test_evaluation_sees_the_square_that_is_asked_for(tmp_path: Path) -> None:
+    write_imagefolder(tmp_path, splits={"train": 8, "validation": 2})
+    options: dict[str, Any] = {"path": str(tmp_path), "classes": 3, "size": 8, "valid_share": 0.25}
+    seen = [
+        ImageNet(**options, **more).examples("test", 0).batch(torch.arange(2))[0]
+        for more in ({}, {"central": 0.875}, {"central": 0.5})
+    ]
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+
+
 def test_a_missing_imagenet_says_what_to_do() -> None:
     with pytest.raises(DataError) as caught:
         ImageNet().examples("train", 0)
@@ -140,6 +151,7 @@ def test_pickled_weights_are_refused(photos: Path, tmp_path: Path) -> None:
         ("hf_image_classification", {"size": 4}, "padding 4 needs images larger than 4 pixels"),
         ("imagenet", {"network": "resnet18"}, "unknown network 'resnet18'; known: efficientnet_b0"),
         ("imagenet", {"smallest_area": 0.0}, "smallest_area must be in (0, 1], got 0.0"),
+        ("imagenet", {"central": 1.5}, "central must be in (0, 1], got 1.5"),
         ("imagenet", {"network_options": {"widths": 3}}, "'resnet' has no option 'widths'"),
     ],
 )
