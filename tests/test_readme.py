@@ -11,6 +11,7 @@ import pytest
 from robustlr.specs import load_study
 from robustlr_cli.app import main
 from tests.readme import README, ROOT, example
+from tests.workloads.texts_on_disk import sentences
 
 
 @pytest.mark.slow
@@ -29,6 +30,22 @@ def test_the_user_s_own_model(
     assert Path(capsys.readouterr().out.splitlines()[-1]).is_file()
     assert main(["compare", "my"]) == 0
     assert "cosine+warmup=0.05" in capsys.readouterr().out
+
+
+def test_text_and_a_model_of_hugging_face(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rehearsed as it is written, in batches of four."""
+    monkeypatch.chdir(tmp_path)
+    Path("my-texts").mkdir()
+    Path("my-texts/a.txt").write_text("".join(sentences(2000, seed=0)), encoding="utf-8")
+    theirs = re.sub(r"\[workload\].*?\n(?=\[)", "", example("my.toml"), flags=re.DOTALL)
+    study = theirs.replace("batch_size = 32", "batch_size = 4") + example("hf.toml")
+    Path("hf.toml").write_text(study, encoding="utf-8")
+    assert main(["study", "plan", "hf.toml", "--no-measure"]) == 0
+    captured = capsys.readouterr()
+    assert "GPU-hours" in captured.out
+    assert not captured.err
 
 
 def test_the_loop() -> None:
