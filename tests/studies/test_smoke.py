@@ -18,14 +18,14 @@ import pytest
 from robustlr.records import RunPaths
 from robustlr.specs import load_study, packaged_studies
 from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100, write_imagefolder
-from tests.workloads.texts_on_disk import write_wikitext
+from tests.workloads.texts_on_disk import write_wikitext_files
 
 SMOKES = sorted(name for name in packaged_studies() if name.endswith("-smoke"))
 DATA: dict[str, Callable[[Path], object]] = {
     "ILSVRC/imagenet-1k": lambda path: write_imagefolder(
         path, splits={"train": 24, "validation": 6}
     ),
-    "Salesforce/wikitext": write_wikitext,
+    "Salesforce/wikitext": write_wikitext_files,
     "uoft-cs/cifar10": write_cifar10,
     "uoft-cs/cifar100": write_cifar100,
 }
