@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustlr.errors import DataError, one_line
+from robustlr.errors import DataError, SpecError, one_line
 from robustlr_cli._arguments import Json
 from robustlr_cli._console import note, say, show_facts, show_json, show_table
 
@@ -44,6 +46,8 @@ def replay(
     from robustlr.schedules.replay import replay as replayed
     from robustlr.schedules.replay import with_test_every
 
+    if not (math.isfinite(peak_lr) and peak_lr > 0.0):
+        raise SpecError(f"--peak-lr must be a positive number, got {peak_lr}")
     schedule = parse(kind)
     if test_every is not None:
         schedule = with_test_every(schedule, test_every)
@@ -91,28 +95,40 @@ def _multiplier_after(result: Replay) -> float | None:
 
 
 def _read(path: Path) -> tuple[list[float], list[float | None] | None]:
-    """The columns loss and trace. A loss may be NaN, infinite or empty, which reads as NaN."""
+    """The columns loss and trace. A loss may be NaN, infinite or empty, which reads as NaN; empty
+    lines at the end are no updates."""
     import polars as pl
 
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
     try:
         frame = pl.read_csv(path, infer_schema=False)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a CSV file: {one_line(str(error))[:120]}") from error
-    frame = frame.rename({name: name.strip() for name in frame.columns})
-    if "loss" not in frame.columns:
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    frame = frame.head(filled[-1] + 1 if len(filled) else 0)  # empty lines may end the file
+    columns = {column: _column(frame, column, path) for column in ("loss", "trace")}
+    losses, traces = columns["loss"], columns["trace"]
+    if losses is None:
         raise DataError(f"{path}: has no column 'loss', only {', '.join(frame.columns)}")
-    recorded = _numbers(frame, "loss", path)
+    recorded = _numbers(losses, "loss", path)
     values = [float("nan") if value is None else value for value in recorded]
-    return values, _numbers(frame, "trace", path) if "trace" in frame.columns else None
+    return values, None if traces is None else _numbers(traces, "trace", path)
 
 
-def _numbers(frame: pl.DataFrame, column: str, path: Path) -> list[float | None]:
+def _column(frame: pl.DataFrame, column: str, path: Path) -> Sequence[str | None] | None:
+    """Its texts, if there is one. Its name may have spaces around; polars renames a second one."""
+    found = [name for name in frame.columns if name.partition("_duplicated_")[0].strip() == column]
+    if len(found) > 1:
+        raise DataError(f"{path}: has {len(found)} columns '{column}': keep one")
+    return frame[found[0]].to_list() if found else None
+
+
+def _numbers(texts: Sequence[str | None], column: str, path: Path) -> list[float | None]:
     numbers: list[float | None] = []
-    for row, text in enumerate(frame[column].to_list(), start=2):
+    for row, text in enumerate(texts, start=2):
         try:
             numbers.append(float(text) if text is not None and text.strip() else None)
         except ValueError:

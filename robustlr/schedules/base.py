@@ -169,7 +169,10 @@ class FeedbackSchedule(AnySchedule, Generic[State]):
         return {}
 
     def outcome(self, state: State) -> Mapping[str, int | float | str | None]:
-        """Facts worth a line in the record (when and why the warmup ended, say)."""
+        """Facts worth a line in the record (when and why the warmup ended, say).
+
+        A whole number whose name ends in ``_step`` is a step of the run.
+        """
         return {}
 
     def dump(self, state: State) -> dict[str, Any]:

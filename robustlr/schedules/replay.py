@@ -15,7 +15,7 @@ from typing import Any
 from robustlr.errors import DataError, SpecError
 from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import AnySchedule, Feedback
-from robustlr.schedules.warmup import Warmup
+from robustlr.schedules.warmup import WarmedUpState, Warmup
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,13 @@ def replay(
 
 
 def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
-    """`schedule` with that many updates between the tests of its automated warmup.
+    """`schedule` with that many updates between the tests of its automated warmup, which may
+    stand behind another warmup.
 
     Raises SpecError where it has none.
     """
+    if isinstance(schedule, Warmup):
+        return changed(schedule, then=with_test_every(schedule.then, test_every))
     if not isinstance(schedule, AutoWarmup):
         raise SpecError(f"'{schedule.label}' makes no tests: only auto_warmup does")
     return changed(schedule, test_every=test_every)
@@ -101,7 +104,7 @@ def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
 
 def _probability(schedule: AnySchedule, before: Any, after: Any, loss: float) -> float | None:
     """Of the test that the update from `before` to `after` made, if it made one."""
-    if isinstance(schedule, Warmup):
+    if isinstance(schedule, Warmup) and isinstance(after, WarmedUpState):
         return _probability(schedule.then, before.inner, after.inner, loss)
     if not isinstance(schedule, AutoWarmup) or after.tests == before.tests:
         return None

@@ -130,7 +130,11 @@ class WarmedUp(FeedbackSchedule[WarmedUpState]):
         return self._inner.telemetry(state.inner)
 
     def outcome(self, state: WarmedUpState) -> Mapping[str, int | float | str | None]:
-        return self._inner.outcome(state.inner)
+        w = self.warmup.warmup_steps(state.num_steps)
+        return {
+            name: value + w if name.endswith("_step") and isinstance(value, int) else value
+            for name, value in self._inner.outcome(state.inner).items()
+        }
 
     def dump(self, state: WarmedUpState) -> dict[str, Any]:
         return {

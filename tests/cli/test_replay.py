@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from robustlr.schedules import schedule_types
 from robustlr_cli.app import main
 
 LOSSES = [0.1 + abs(step - 50) / 50 for step in range(150)]
@@ -74,6 +75,11 @@ def test_odd_losses_give_a_sensible_curve(losses: list[Any], tmp_path: Path, cap
         ("loss\n1\nx\n", "line 3: the loss 'x' is no number"),
         ("loss\n", "there is no loss to replay"),
         ("", "not a CSV file"),
+        ("loss\n\n\n", "there is no loss to replay"),
+        ("loss\n" + "1\n" * 201, "201 losses are more than the horizon of 200 updates"),
+        ("loss,loss\n1,2\n", "has 2 columns 'loss': keep one"),
+        ("loss, loss \n1,2\n", "has 2 columns 'loss': keep one"),
+        ("loss,trace\n1,2\n1,x\n", "line 3: the trace 'x' is no number"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path, capsys: Any) -> None:
@@ -82,6 +88,23 @@ def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path, c
     assert run("--losses", path) == 1
     shown = capsys.readouterr().err
     assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_empty_loss_is_unknown_and_empty_lines_end_the_file(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "l.csv"
+    for end, updates, reason in (("\n\n\n", 2, None), ("\n\n3\n", 4, "non_finite_loss")):
+        path.write_text("\ufeff loss \r\n2\r\n1" + end, encoding="utf-8")
+        assert run("--losses", path, "--json") == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["updates"], shown["outcome"]["warmup_reason"]) == (updates, reason)
+
+
+@pytest.mark.parametrize("peak_lr", ["0", "-1", "nan", "inf"])
+def test_a_bad_learning_rate_is_one_clear_line(peak_lr: str, tmp_path: Path, capsys: Any) -> None:
+    assert run("--losses", write(tmp_path / "l.csv", LOSSES), "--peak-lr", peak_lr) == 1
+    shown = capsys.readouterr().err
+    assert "--peak-lr must be a positive number" in shown
     assert shown.count("\n") == 1
 
 
@@ -103,6 +126,18 @@ def test_a_bad_schedule_is_one_clear_line(
     assert shown.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", sorted(schedule_types()))
+def test_every_schedule_can_be_replayed(kind: str, tmp_path: Path, capsys: Any) -> None:
+    losses = write(tmp_path / "l.csv", [f"{loss},{1 + loss}" for loss in LOSSES], "loss,trace")
+    for shorthand in (kind,) if kind == "warmup" else (kind, f"{kind}+warmup"):
+        assert run("--losses", losses, "--json", kind=shorthand) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert len(shown["lr"]) == len(LOSSES)
+        assert all(0.0 <= lr <= 1.0 for lr in shown["lr"])
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path: Path, capsys: Any) -> None:
     assert run("--losses", tmp_path / "none.csv") == 1
     assert "there is no such file" in capsys.readouterr().err
+    assert run("--losses", tmp_path) == 1
+    assert "not a file" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from robustlr.errors import DataError, SpecError
@@ -52,6 +53,16 @@ def test_a_warmup_behind_a_warmup_is_seen_too() -> None:
     behind = replay(Warmup(then=AutoWarmup()), [9.0] * 20 + LOSSES[:180], 200)
     shifted = [(test.step + 20, test.probability) for test in plain.tests]
     assert [(test.step, test.probability) for test in behind.tests] == shifted
+    assert plain.switch_step is not None
+    assert behind.switch_step == plain.switch_step + 20 == behind.tests[-1].step
+    assert behind.outcome["warmup_multiplier"] == plain.outcome["warmup_multiplier"]
+
+
+def test_tests_behind_a_warmup_can_be_spaced() -> None:
+    schedule = with_test_every(Warmup(then=AutoWarmup()), 10)
+    assert schedule == Warmup(then=AutoWarmup(test_every=10))
+    steps = [test.step for test in replay(schedule, [9.0] * 20 + LOSSES[:180], 200).tests]
+    assert set(np.diff(steps)) == {10}
 
 
 def test_multipliers_are_those_of_a_run() -> None:
@@ -103,3 +114,5 @@ def test_a_curvature_schedule_needs_traces() -> None:
 def test_only_auto_warmup_makes_tests() -> None:
     with pytest.raises(SpecError, match="'cosine' makes no tests"):
         with_test_every(Cosine(), 5)
+    with pytest.raises(SpecError, match="'cosine' makes no tests"):
+        with_test_every(Warmup(then=Cosine()), 5)
