@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from robustlr.errors import SpecError
 from robustlr.schedules import AutoWarmup, Feedback
 from robustlr.torch_schedulers import AutoWarmupLR
+from tests.curvature.two_ranks import on_two_ranks
 
 T = 400
 
@@ -74,6 +76,28 @@ def test_resume_in_any_phase_goes_on_identically(stop: int) -> None:
     with torch.no_grad():
         second.weight.copy_(first.weight)
     assert begun + list(second.updates(T - stop)) == expected
+
+
+def on_a_rank(rank: int) -> tuple[list[float], list[float], str]:
+    """Losses, learning rates and final state of a loop with batches of this rank's own."""
+    problem = Regression(100.0)
+    problem.generator.manual_seed(rank)
+    losses, lrs = zip(*problem.updates(T), strict=True)
+    return list(losses), list(lrs), json.dumps(problem.scheduler.state_dict())
+
+
+@pytest.mark.slow
+def test_ranks_with_losses_of_their_own_agree(tmp_path: Path) -> None:
+    (first, lrs, state), (second, other_lrs, other_state) = on_two_ranks(on_a_rank, tmp_path)
+    assert first != second
+    assert lrs == other_lrs
+    assert state == other_state
+    schedule = AutoWarmup()
+    expected = schedule.init(T)
+    for step, pair in enumerate(zip(first, second, strict=True)):
+        expected = schedule.update(expected, Feedback(step, sum(pair) / 2))
+        assert lrs[step] == 100.0 * schedule.multiplier(expected)
+    assert expected.switch_step is not None
 
 
 def test_a_loss_that_is_not_finite_ends_the_warmup() -> None:

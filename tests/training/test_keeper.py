@@ -39,11 +39,17 @@ OPTIMIZERS = {
 STOPS = (11, 13)  # updates before each interruption; the evaluations are between them
 
 
-def noisy_cell(schedule: str, optimizer: str = "sgd", **training: object) -> Cell:
+# Both interruptions fall into the warmup where lr_exponent is 2, one into the decay where it is 3.
+FINDS = "auto_warmup:max_warmup_fraction=0.9,after='constant',patience=2"
+
+
+def noisy_cell(
+    schedule: str, optimizer: str = "sgd", *, lr_exponent: str | None = None, **training: object
+) -> Cell:
     cell = digits_cell(
         schedule,
         num_steps=36,
-        lr_exponent="-1" if optimizer == "sgd" else "-2",
+        lr_exponent=lr_exponent or ("-1" if optimizer == "sgd" else "-2"),
         optimizer=OPTIMIZERS[optimizer],
         **{"eval_every": 10, "log_every": 3} | training,  # type: ignore[arg-type]
     )
@@ -57,6 +63,8 @@ EVERY = {
 } | {
     "frequent estimates": noisy_cell("curvature_adaptive:every=4"),
     "frequent estimates, warmed up": noisy_cell("curvature_adaptive:every=4+warmup", "adamw"),
+    "a warmup that finds its minimum": noisy_cell(FINDS, lr_exponent="2"),
+    "an exploding warmup": noisy_cell(FINDS, lr_exponent="3"),
     "accumulated": noisy_cell("cosine", accumulation_steps=2),
     "bf16, clipped": noisy_cell("cosine", "adamw", precision="bf16", clip_norm=0.5),
     "averaged": noisy_cell("cosine", ema_decay=0.9),

@@ -28,6 +28,7 @@ CELLS = {
     "clipped": digits_cell("linear+warmup", num_steps=20, log_every=1, clip_norm=0.5),
     "adamw": digits_cell(num_steps=20, log_every=1, optimizer=AdamW(), lr_exponent="-2"),
     "feedback": digits_cell("curvature_adaptive:every=5", num_steps=20, log_every=1),
+    "warmup": digits_cell("auto_warmup", num_steps=40, lr_exponent="2", log_every=1),
     "diverging": digits_cell("fixed", num_steps=20, lr_exponent="30"),
 }
 
@@ -78,7 +79,7 @@ def test_the_ranks_agree_to_the_bit(group_results: Path, name: str) -> None:
     assert read_record(first).status == read_record(second).status
 
 
-@pytest.mark.parametrize("name", sorted(set(CELLS) - {"feedback"}))
+@pytest.mark.parametrize("name", sorted(set(CELLS) - {"feedback", "warmup"}))
 def test_two_ranks_equal_one(group_results: Path, name: str) -> None:
     record, alone = train(CELLS[name], build_workload(CELLS[name].workload))
     result = group_results / f"{list(CELLS).index(name)}-0.parquet"
@@ -95,3 +96,16 @@ def test_a_feedback_schedule_decides_for_all_ranks(group_results: Path) -> None:
     assert record.status is RunStatus.COMPLETED
     assert record.outcome["curvature_estimates"] == 4
     assert curve["lr"].n_unique() > 1
+
+
+def test_an_automated_warmup_ends_for_all_ranks_where_it_does_for_one(group_results: Path) -> None:
+    cell = CELLS["warmup"]
+    alone, curve = train(cell, build_workload(cell.workload))
+    results = [group_results / f"{list(CELLS).index('warmup')}-{rank}.parquet" for rank in (0, 1)]
+    first, second = map(read_record, results)
+    assert first.outcome == second.outcome
+    for name in ("warmup_switch_step", "warmup_reason", "warmup_multiplier"):
+        assert first.outcome[name] == alone.outcome[name]
+    assert 0 < alone.outcome["warmup_switch_step"] < 20  # before the longest warmup is over
+    # the losses of an overshoot are not the same to the last bit; the decisions are
+    assert read_curve(results[0])["lr"].to_list() == curve["lr"].to_list()
