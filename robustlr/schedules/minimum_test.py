@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from robustlr.gp import LOG_RATIO_BOUNDS, FloatArray, GaussianProcess, Spectrum
+from robustlr.gp import LOG_RATIO_BOUNDS, FloatArray, GaussianProcess, Spectrum, rise
 from robustlr.schedules.loss_rise import has_risen, may_have_risen, standardised
 
 MIN_POINTS = 8
@@ -73,12 +73,12 @@ def confirmed(losses: Sequence[float], *, lengthscale: float, votes: int) -> Ver
 
 
 def _verdict(process: GaussianProcess, votes: int) -> Verdict:
-    mean, variance = process.rise(votes)
-    rise = mean[:, -1:] - mean
+    mean, variance = rise(process, votes)
+    higher = mean[:, -1:] - mean
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = rise / np.sqrt(variance)
+        z = higher / np.sqrt(variance)
     certain = variance <= 0.0
-    z[certain] = 40.0 * np.sign(rise[certain])
+    z[certain] = 40.0 * np.sign(higher[certain])
     highest = sorted(z[:, :-1].max(axis=1).tolist())[(votes - 1) // 2]
     lowest = sorted(mean.argmin(axis=1).tolist())[votes // 2]
     probability = 0.5 * math.erfc(-highest / math.sqrt(2.0))

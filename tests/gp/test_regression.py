@@ -8,27 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from robustlr.gp import LOG_RATIO_BOUNDS, GaussianProcess, Spectrum, correlation
-
-FloatArray = NDArray[np.float64]
-LENGTHSCALE = 0.2
-
-
-def even(n: int) -> FloatArray:
-    return (np.arange(n) + 0.5) / n
-
-
-def uneven(n: int) -> FloatArray:
-    return np.sort(np.random.default_rng(n).uniform(size=n))
-
-
-def noisy(x: FloatArray, noise: float = 0.2) -> FloatArray:
-    rng = np.random.default_rng(len(x))
-    return 3.0 + np.sin(5.0 * x) + noise * rng.normal(size=len(x))
+from tests.gp.samples import LENGTHSCALE, FloatArray, even, noisy, uneven
 
 
 def noise_variance(process: GaussianProcess) -> float:
@@ -122,28 +106,6 @@ def test_scale_and_shift_change_units_alone(scale: float, shift: float, n: int) 
     assert moved.log_ratio == pytest.approx(ours.log_ratio, abs=1e-3)
     expected = scale * (ours.posterior_mean(x) + shift)
     np.testing.assert_allclose(moved.posterior_mean(x), expected, rtol=1e-4, atol=1e-3 * scale)
-
-
-@pytest.mark.parametrize("n", [24, 25])
-@pytest.mark.parametrize("log_ratio", [-9.0, -2.0, 2.0])
-def test_rise_is_that_of_the_dense_formulas(n: int, log_ratio: float) -> None:
-    x, votes = even(n), 4
-    process = Spectrum.of(x, LENGTHSCALE).at(noisy(x), log_ratio)
-    means, variances = process.rise(votes)
-    (whole_mean,), (whole_variance,) = process.rise()
-    cases = [(whole_mean, whole_variance, np.arange(n))]
-    for vote in range(votes):
-        kept = np.delete(np.arange(n), slice(vote, None, votes))
-        cases.append((means[vote], variances[vote], kept))
-    prior = correlation(x, x, LENGTHSCALE)
-    for found_mean, found_variance, kept in cases:
-        observed = prior[np.ix_(kept, kept)] + np.exp(log_ratio) * np.eye(len(kept))
-        gain = np.linalg.solve(observed, prior[kept]).T
-        mean = process.mean + gain @ (noisy(x) - process.mean)[kept]
-        covariance = process.signal_variance * (prior - gain @ prior[kept])
-        variance = np.diag(covariance) + covariance[-1, -1] - 2.0 * covariance[:, -1]
-        np.testing.assert_allclose(found_mean, mean, atol=1e-8)
-        np.testing.assert_allclose(found_variance, variance, atol=1e-8)
 
 
 def test_a_constant_is_fitted_by_itself() -> None:

@@ -30,25 +30,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from robustlr.gp.correlation import FloatArray, correlation, correlation_root
 
 LOG_RATIO_BOUNDS = (-16.0, 12.0)
 """Range of log r: from noise at one part in 10⁷ of the signal's variance to noise alone."""
 _COARSE = np.linspace(*LOG_RATIO_BOUNDS, 29)
 _FINE = np.linspace(-1.0, 1.0, 17)
 _ROUNDS = 4
-
-
-def correlation(a: ArrayLike, b: ArrayLike, lengthscale: float) -> FloatArray:
-    """R(a, b), shape (len(a), len(b)).
-
-    >>> correlation([0.0], [0.0, 0.2], 0.2).round(4)
-    array([[1.    , 0.6065]])
-    """
-    gap = np.subtract.outer(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
-    return np.asarray(np.exp(-0.5 * (gap / lengthscale) ** 2))
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class Spectrum:
     def of(cls, x: ArrayLike, lengthscale: float) -> Spectrum:
         """Decompose the correlation matrix of `x`; O(nk²)."""
         points = np.asarray(x, dtype=np.float64)
-        root = _root(points, lengthscale)
+        root = correlation_root(points, lengthscale)
         vectors, singular, _ = np.linalg.svd(root, full_matrices=False)
         return cls(points, lengthscale, singular**2, vectors)
 
@@ -199,50 +189,6 @@ class GaussianProcess:
         d = self.spectrum.values + np.exp(self.log_ratio)
         return np.asarray(self.signal_variance * (prior - (projected / d) @ projected.T))
 
-    def rise(self, votes: int = 1) -> tuple[FloatArray, FloatArray]:
-        """E[μ + f(x_i)] and Var(f(x_n) − f(x_i)), both (votes, n): is the last input higher?
-
-        votes: v of them, the j-th without the observations j, j + v, j + 2v, ... at the same
-        r, μ and s²; a single vote leaves nothing out.
-
-        At the inputs f = s·Φw with w ~ N(0, I). With the observed rows Φ_o, Λ = Φ_oᵀΦ_o + r·I
-        is small, E[s·w] = Λ⁻¹Φ_oᵀ(y − μ)_o and Cov(w) = rΛ⁻¹. As ΦᵀΦ = diag(l), Λ is diag(d)
-        less the ΦᵀΦ of the rows left out; scaled by 1/√d from both sides it is well conditioned.
-        The differences of rows of Φ are formed before the squares, so that no variance of two
-        close points is lost to cancellation.
-        """
-        ratio = float(np.exp(self.log_ratio))
-        scale = 1.0 / np.sqrt(self.spectrum.values + ratio)
-        scaled = self.spectrum.features * scale
-        gaps = scaled[-1] - scaled
-        right = np.empty((votes, len(scale)))
-        precision = np.empty((votes, len(scale), len(scale)))
-        right[:], precision[:] = self.residual @ scaled, np.eye(len(scale))
-        for vote in range(votes if votes > 1 else 0):
-            left_out = scaled[vote::votes]
-            precision[vote] -= left_out.T @ left_out
-            right[vote] -= self.residual[vote::votes] @ left_out
-        inverse = np.linalg.inv(precision)
-        mean = self.mean + (inverse @ right[:, :, None])[:, :, 0] @ scaled.T
-        explained = np.einsum("vik,ik->vi", gaps @ inverse, gaps)
-        return mean, self.signal_variance * ratio * np.maximum(explained, 0.0)
-
     def _projection(self, grid: ArrayLike) -> FloatArray:
         across = correlation(grid, self.spectrum.x, self.spectrum.lengthscale)
         return np.asarray(across @ self.spectrum.vectors)
-
-
-def _root(x: FloatArray, lengthscale: float) -> FloatArray:
-    """L (n, k) with LLᵀ = R(x, x) up to rounding: the Cholesky decomposition with pivots, which
-    takes the input next that those before explain least, and stops when all are explained."""
-    n = len(x)
-    unexplained, columns = np.ones(n), np.empty((n, n))
-    for k in range(n):
-        pivot = int(unexplained.argmax())
-        if unexplained[pivot] <= n * np.finfo(np.float64).eps:
-            return columns[:, :k]
-        known = columns[:, :k] @ columns[pivot, :k]
-        column = correlation(x, x[pivot : pivot + 1], lengthscale)[:, 0] - known
-        columns[:, k] = column / np.sqrt(unexplained[pivot])
-        unexplained -= columns[:, k] ** 2
-    return columns
