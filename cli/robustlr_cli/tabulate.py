@@ -27,10 +27,10 @@ def tabulate(
     Whether a schedule that learns from its run owes its success to what it saw, or to the shape of
     its curve alone, shows when another seed replays the curve, or trains at its mean.
     """
-    from robustlr.records.replay import constant, replay_result
+    from robustlr.records.tabulate import constant, tabulate_result
     from robustlr.schedules import to_table
 
-    schedule = replay_result(result, name=name)
+    schedule = tabulate_result(result, name=name)
     if mean:
         x, m = schedule.fractions, schedule.multipliers
         area = sum((b - a) * (p + q) / 2 for a, b, p, q in zip(x, x[1:], m, m[1:], strict=False))

@@ -8,7 +8,7 @@ import pytest
 
 from robustlr.errors import DataError
 from robustlr.records import write_result
-from robustlr.records.replay import MOST_POINTS, constant, replay, replay_result
+from robustlr.records.tabulate import MOST_POINTS, constant, tabulate, tabulate_result
 from robustlr.schedules import to_table
 from robustlr.training import train
 from robustlr.workloads import build_workload
@@ -19,7 +19,7 @@ def test_a_replay_repeats_the_learning_rates_of_another_run(tmp_path: Path) -> N
     cell = digits_cell("curvature_adaptive:every=3,anneal=cosine", num_steps=40, log_every=1)
     record, curve = train(cell, build_workload(cell.workload))
     write_result(tmp_path / "run.parquet", record, curve)
-    again = replay_result(tmp_path / "run.parquet", name="replay of seed 0")
+    again = tabulate_result(tmp_path / "run.parquet", name="replay of seed 0")
     assert again.label == "replay of seed 0"
     lrs = (cell.peak_lr * again.multiplier(range(40), 40)).tolist()
     assert lrs == pytest.approx(curve["lr"].drop_nulls().to_list(), abs=1e-6)
@@ -28,7 +28,7 @@ def test_a_replay_repeats_the_learning_rates_of_another_run(tmp_path: Path) -> N
 def test_a_long_curve_is_thinned_and_a_short_start_held() -> None:
     steps = list(range(25, 10_001, 25))
     curve = pl.DataFrame({"step": [0, *steps], "lr": [None, *[1 - s / 20_000 for s in steps]]})
-    table = replay(curve, peak_lr=2.0, num_steps=10_000, name="x")
+    table = tabulate(curve, peak_lr=2.0, num_steps=10_000, name="x")
     assert len(table.fractions) <= MOST_POINTS + 2
     assert table.multiplier([0, 24], 10_000).tolist() == pytest.approx([0.499375, 0.499375])
     seen = table.multiplier([s - 1 for s in steps], 10_000)
@@ -69,9 +69,9 @@ def test_the_mean_is_a_constant_shape() -> None:
 )
 def test_nothing_to_replay(curve: pl.DataFrame) -> None:
     with pytest.raises(DataError, match="step and lr with at least two rows"):
-        replay(curve, peak_lr=1.0, num_steps=50, name="x")
+        tabulate(curve, peak_lr=1.0, num_steps=50, name="x")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such result file"):
-        replay_result(tmp_path / "none.parquet")
+        tabulate_result(tmp_path / "none.parquet")

@@ -19,13 +19,13 @@ from robustlr.schedules import Tabulated
 MOST_POINTS = 64
 
 
-def replay(curve: pl.DataFrame, *, peak_lr: float, num_steps: int, name: str) -> Tabulated:
+def tabulate(curve: pl.DataFrame, *, peak_lr: float, num_steps: int, name: str) -> Tabulated:
     """The multipliers lr/peak_lr of a curve at no more than `MOST_POINTS` of its rows.
 
     curve: columns `step` (updates done) and `lr` (of the last of them), as in CURVE_SCHEMA. With
-    `log_every = 1` the replay of a curve of few corners is exact, as that of a schedule that
-    decides anew every so many updates; else the multiplier is interpolated between rows. Raises
-    DataError where there is nothing to replay.
+    `log_every = 1` the copy of a curve of few corners is exact, as that of a schedule that decides
+    anew every so many updates; else the multiplier is interpolated between rows. Raises DataError
+    where there is nothing to tabulate.
     """
     missing = {"step", "lr"} - set(curve.columns)
     rows = pl.DataFrame() if missing else curve.select("step", "lr").drop_nulls().sort("step")
@@ -54,10 +54,10 @@ def _corners(steps: NDArray[np.int64], multipliers: NDArray[np.float64]) -> NDAr
     return np.flatnonzero(np.r_[True, bends, True])
 
 
-def replay_result(path: Path, *, name: str = "replay") -> Tabulated:
-    """`replay` of the run in a result file. Raises DataError for a missing or damaged one."""
+def tabulate_result(path: Path, *, name: str = "replay") -> Tabulated:
+    """`tabulate` of the run in a result file. Raises DataError for a missing or damaged one."""
     cell = read_record(path).cell
-    return replay(read_curve(path), peak_lr=cell.peak_lr, num_steps=cell.num_steps, name=name)
+    return tabulate(read_curve(path), peak_lr=cell.peak_lr, num_steps=cell.num_steps, name=name)
 
 
 def constant(multiplier: float, *, name: str = "mean") -> Tabulated:
