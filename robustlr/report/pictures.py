@@ -21,6 +21,7 @@ from robustlr.report.training_curves import (
     traces,
     tuned_curves,
     tuned_runs,
+    untuned_runs,
     with_fit,
 )
 
@@ -235,23 +236,23 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
                 trace.curve, trace.schedule, looks
             ),
         )
-    for position, trace in enumerate(traces(results, runs, WARMUP), start=1):
-        step = trace.outcome.get("warmup_switch_step")
+    untuned = untuned_runs(results, setting.name)
+    for position, trace in enumerate(traces(results, untuned, WARMUP), start=1):
         yield Picture(
             key=f"warmup-{position}",
             title=f"How {trace.schedule} ended its warmup",
             explanation=(
-                "One run at the tuned learning rate (its first seed): learning rate, training "
+                "One run under the largest lr_max (its first seed): learning rate, training "
                 "losses with a Gaussian process through the logged ones, and the probability that "
                 "their minimum has passed (0 where the losses are not clearly higher by now). "
                 + (
                     "The run ended before its warmup did."
-                    if step is None
-                    else f"The warmup ended after {step} updates: {_reason(trace)}."
+                    if trace.switch_step is None
+                    else f"The warmup ended after {trace.switch_step} updates: {_reason(trace)}."
                 )
             ),
-            draw=lambda trace=trace, step=step: figures.warmup_trace(  # type: ignore[misc]
-                with_fit(trace.curve, step), trace.schedule, looks, switch_step=step
+            draw=lambda trace=trace: figures.warmup_trace(  # type: ignore[misc]
+                with_fit(trace), trace.schedule, looks, switch_step=trace.switch_step
             ),
         )
 

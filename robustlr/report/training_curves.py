@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from robustlr.gp import Spectrum
+from robustlr.errors import SpecError
 from robustlr.records import Results
+from robustlr.schedules import AutoWarmup, Warmup, parse
+from robustlr.schedules.minimum_test import posterior
 
 CURVATURE, WARMUP = "curvature_trace", "warmup_probability"
-_LENGTHSCALE = 0.2  # of the warmup, as in robustlr.schedules.auto_warmup
 _LEAST_LOSSES = 4
 
 
@@ -24,6 +24,15 @@ def tuned_runs(results: Results, setting: str, tuned: pl.DataFrame) -> pl.DataFr
         results.runs.filter(pl.col("setting") == setting)
         .join(tuned.select("schedule", "lr_index"), on=["schedule", "lr_index"])
         .select("key", "schedule", "seed")
+    )
+
+
+def untuned_runs(results: Results, setting: str) -> pl.DataFrame:
+    """key, schedule and seed of the runs of one setting at the largest learning rate: the lr_max
+    of whoever leaves the choice to an automated warmup."""
+    runs = results.runs.filter(pl.col("setting") == setting)
+    return runs.filter(pl.col("lr_index") == runs["lr_index"].max()).select(
+        "key", "schedule", "seed"
     )
 
 
@@ -53,6 +62,12 @@ class Trace:
     curve: pl.DataFrame
     outcome: Mapping[str, Any]
 
+    @property
+    def switch_step(self) -> int | None:
+        """The step at which an automated warmup ended, if there is one and it did."""
+        step = self.outcome.get("warmup_switch_step")
+        return None if step is None else int(step)
+
 
 def traces(results: Results, runs: pl.DataFrame, column: str) -> Iterator[Trace]:
     """By schedule with telemetry in `column`: the curve of its first seed's run of `runs`."""
@@ -66,23 +81,24 @@ def traces(results: Results, runs: pl.DataFrame, column: str) -> Iterator[Trace]
             yield Trace(schedule=schedule, curve=curve, outcome=json.loads(outcome or "{}"))
 
 
-def with_fit(curve: pl.DataFrame, switch_step: int | None) -> pl.DataFrame:
-    """Columns fit, fit_low, fit_high: a Gaussian process through the losses before the switch.
+def with_fit(trace: Trace) -> pl.DataFrame:
+    """Its curve with fit, fit_low, fit_high: what the warmup's process sees in the losses so far.
 
-    It sees the logged means, not every loss that the schedule saw; the band is ± 2 standard
-    deviations of the curve.
+    As the schedule it stands for, but it has the logged means, not every loss that the schedule
+    saw; the band is ± 2 standard deviations of the curve.
     """
-    inside = pl.col("train_loss").is_not_null()
-    if switch_step is not None:
-        inside &= pl.col("step") <= switch_step
+    curve, inside = trace.curve, pl.col("train_loss").is_not_null()
+    if trace.switch_step is not None:
+        inside &= pl.col("step") <= trace.switch_step
     seen = curve.filter(inside)
     if seen.height < _LEAST_LOSSES:
         nothing = pl.lit(None, pl.Float64())
         return curve.with_columns(fit=nothing, fit_low=nothing, fit_high=nothing)
-    x = seen["step"].to_numpy() / seen["step"][-1]
-    process = Spectrum.of(x, _LENGTHSCALE).fit(seen["train_loss"].to_numpy())
-    mean = process.posterior_mean(x)
-    deviation = np.sqrt(np.maximum(np.diag(process.posterior_covariance(x)), 0.0))
+    mean, deviation = posterior(
+        seen["step"].to_numpy() / seen["step"][-1],
+        seen["train_loss"].to_list(),
+        lengthscale=_lengthscale(trace.schedule),
+    )
     fit = seen.select(
         "step",
         fit=pl.Series(mean),
@@ -90,3 +106,14 @@ def with_fit(curve: pl.DataFrame, switch_step: int | None) -> pl.DataFrame:
         fit_high=pl.Series(mean + 2 * deviation),
     )
     return curve.join(fit, on="step", how="left", maintain_order="left")
+
+
+def _lengthscale(label: str) -> float:
+    """Of the automated warmup that is called so; the default where the name does not tell."""
+    try:
+        schedule = parse(label)
+    except SpecError:
+        return AutoWarmup().lengthscale
+    if isinstance(schedule, Warmup):
+        schedule = schedule.then
+    return schedule.lengthscale if isinstance(schedule, AutoWarmup) else AutoWarmup().lengthscale

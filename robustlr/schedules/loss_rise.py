@@ -34,11 +34,19 @@ def standardised(losses: Sequence[float]) -> FloatArray | None:
     lowest, highest, ceiling = _range(losses)
     if highest - lowest <= 1e-13 * max(abs(lowest), abs(highest)):
         return None
-    y = np.minimum(np.asarray(losses, dtype=np.float64), ceiling)
+    y = np.minimum(losses, ceiling)
     centred = y - np.add.reduce(y) / len(y)
     # Scaled before it is squared: losses of 1e-200 or 1e200 are losses too.
     scaled = centred / np.maximum.reduce(np.abs(centred))
     return np.asarray(scaled / math.sqrt(float(scaled @ scaled) / len(y)))
+
+
+def units(losses: Sequence[float], y: FloatArray) -> tuple[float, float]:
+    """Centre c and scale s of the standardised losses y: the losses, cut off, are c + s·y."""
+    lowest, highest = int(y.argmin()), int(y.argmax())
+    top = min(losses[highest], _range(losses)[2])
+    scale = (top - losses[lowest]) / float(y[highest] - y[lowest])
+    return losses[lowest] - scale * float(y[lowest]), scale
 
 
 def has_risen(y: FloatArray, minimum: int) -> bool:

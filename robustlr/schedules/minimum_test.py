@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from robustlr.gp import LOG_RATIO_BOUNDS, FloatArray, GaussianProcess, Spectrum, rise
-from robustlr.schedules.loss_rise import has_risen, may_have_risen, standardised
+from robustlr.schedules.loss_rise import has_risen, may_have_risen, standardised, units
 
 MIN_POINTS = 8
 _EVIDENCE = 4.0  # log likelihood by which a curve must beat noise alone
@@ -70,6 +70,23 @@ def confirmed(losses: Sequence[float], *, lengthscale: float, votes: int) -> Ver
         return None
     verdict = _verdict(process, votes)
     return verdict if has_risen(y, verdict.lowest) else None
+
+
+def posterior(
+    x: FloatArray, losses: Sequence[float], *, lengthscale: float
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of the curve that the process sees at x, both (n,), in the units
+    of the losses, for a picture of them.
+
+    x: in [0, 1], not necessarily equally spaced; the warmup's own are.
+    """
+    y = standardised(losses)
+    if y is None:
+        return np.asarray(losses, dtype=np.float64), np.zeros(len(losses))
+    centre, scale = units(losses, y)
+    process = Spectrum.of(x, lengthscale).fit(y)
+    variance = np.maximum(np.diag(process.posterior_covariance(x)), 0.0)
+    return centre + scale * process.posterior_mean(x), scale * np.sqrt(variance)
 
 
 def _verdict(process: GaussianProcess, votes: int) -> Verdict:

@@ -10,11 +10,20 @@ import polars as pl
 import pytest
 
 from robustlr import figures
+from robustlr.gp import Spectrum
 from robustlr.measures import measure
 from robustlr.records import Results
 from robustlr.report.pictures import pictures
 from robustlr.report.setting import settings_of
-from robustlr.report.training_curves import traces, tuned_curves, tuned_runs, with_fit
+from robustlr.report.training_curves import (
+    Trace,
+    traces,
+    tuned_curves,
+    tuned_runs,
+    untuned_runs,
+    with_fit,
+)
+from robustlr.schedules.loss_rise import standardised
 from robustlr.specs import ReportSpec
 from tests.report.synthetic import VALLEYS, synthetic
 
@@ -69,10 +78,24 @@ def test_only_schedules_with_telemetry_have_traces(results: Results) -> None:
     assert not list(traces(results, runs, "no_such_column"))
 
 
+def trace_of(
+    step: list[int], loss: list[float], switch_step: int | None, schedule: str = "auto_warmup"
+) -> Trace:
+    curve = pl.DataFrame({"step": step, "train_loss": loss})
+    return Trace(schedule=schedule, curve=curve, outcome={"warmup_switch_step": switch_step})
+
+
+def test_untuned_runs_are_those_at_the_largest_learning_rate(results: Results) -> None:
+    setting = results.runs["setting"][0]
+    runs = untuned_runs(results, setting).join(results.runs, on="key")
+    assert set(runs["lr_index"]) == {results.runs["lr_index"].max()}
+    assert runs.height == 2 * 3  # schedules and seeds
+
+
 def test_the_fit_follows_the_losses_before_the_switch_only() -> None:
     step = np.arange(0, 400, 10)
     loss = np.where(step <= 200, 2.0 - step / 200, 50.0)
-    curve = with_fit(pl.DataFrame({"step": step, "train_loss": loss}), 200)
+    curve = with_fit(trace_of(step.tolist(), loss.tolist(), 200))
     inside = curve.filter(pl.col("step") <= 200)
     assert np.allclose(inside["fit"], inside["train_loss"], atol=0.02)
     assert (inside["fit_low"] <= inside["fit"]).all()
@@ -80,9 +103,34 @@ def test_the_fit_follows_the_losses_before_the_switch_only() -> None:
     assert curve.filter(pl.col("step") > 200)["fit"].null_count() == 19
 
 
+@pytest.mark.parametrize(
+    ("schedule", "lengthscale"),
+    [("auto_warmup", 0.2), ("auto_warmup:lengthscale=0.05+warmup", 0.05), ("somebody's own", 0.2)],
+)
+def test_the_fit_is_the_process_of_the_schedule(schedule: str, lengthscale: float) -> None:
+    x = np.arange(1, 65) / 64
+    losses = 2.0 + np.cos(6 * x) + 0.2 * np.random.default_rng(0).normal(size=64)
+    losses[50] = 1e3  # the warmup takes it for less
+    steps = list(range(4, 260, 4))
+    seen = with_fit(trace_of(steps, losses.tolist(), None, schedule))
+    y = standardised(losses.tolist())
+    assert y is not None
+    process = Spectrum.of(x, lengthscale).fit(y)
+    capped = np.minimum(losses, np.median(losses) + 3 * (np.median(losses) - losses.min()))
+    mean = capped.mean() + capped.std() * process.posterior_mean(x)
+    deviation = capped.std() * np.sqrt(np.diag(process.posterior_covariance(x)))
+    np.testing.assert_allclose(seen["fit"], mean, rtol=1e-9)
+    np.testing.assert_allclose(seen["fit_high"] - seen["fit_low"], 4 * deviation, rtol=1e-6)
+    assert seen["fit"].max() < 10  # type: ignore[operator]
+
+
+def test_constant_losses_fit_themselves() -> None:
+    curve = with_fit(trace_of([1, 2, 3, 4, 5], [0.7] * 5, None))
+    assert curve["fit"].to_list() == curve["fit_low"].to_list() == [0.7] * 5
+
+
 def test_too_few_losses_have_no_fit() -> None:
-    curve = with_fit(pl.DataFrame({"step": [1, 2], "train_loss": [1.0, 2.0]}), None)
-    assert curve["fit"].null_count() == 2
+    assert with_fit(trace_of([1, 2], [1.0, 2.0], None))["fit"].null_count() == 2
 
 
 def test_adaptive_schedules_get_their_pictures(results: Results) -> None:
