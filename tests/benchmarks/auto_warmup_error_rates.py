@@ -155,6 +155,7 @@ def main() -> None:
     if arguments.out is None:
         print(text)
     else:
+        arguments.out.mkdir(parents=True, exist_ok=True)
         write_atomic(arguments.out / "error-rates.md", text.encode())
 
 
