@@ -113,7 +113,7 @@ def test_the_key_is_a_file_name_and_the_same_in_every_process() -> None:
         ("digits", "188a4862dd50e08cc64b"),
         ("annealing", "d260cb69084565904677"),
         ("curvature-speedup", "f0086a5b3dc60642efb8"),
-        ("large-batch-digits", "e5ef0842efc584b0c36e"),
+        ("large-batch-digits", "f95b20ca23f45676f0c5"),
     ],
 )
 def test_results_of_before_keep_their_keys(study: str, key: str) -> None:
