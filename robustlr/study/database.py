@@ -6,6 +6,7 @@ work. A password is never part of a message.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 10
 _IDLE_SECONDS = 30  # a stopped client must not keep what it has locked from the others
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_LOG = logging.getLogger(__name__)
 _REFUSALS = ("password authentication failed", "no password supplied", "does not exist")
 
 
@@ -41,12 +43,12 @@ class Database:
     def run(self, operation: Callable[[Connection[Any], bool], T]) -> T:
         """The result of `operation(connection, again)`, in one transaction.
 
-        It is repeated when the connection breaks. again: an earlier try may have been committed,
-        though nobody heard. Raises StorageError.
+        It is repeated when the connection breaks, which is told once where it stays broken.
+        again: an earlier try may have been committed, though nobody heard. Raises StorageError.
         """
         import psycopg
 
-        started, pause, again = time.monotonic(), _FIRST_PAUSE, False
+        started, pause, again, told = time.monotonic(), _FIRST_PAUSE, False, False
         while True:
             try:
                 if self._connection is None:
@@ -59,10 +61,18 @@ class Database:
             except psycopg.Error as e:
                 raise StorageError(f"storage {self._shown}: {_said(e)}") from None
             else:
+                if told:
+                    _LOG.warning("storage %s: answers again", self._shown)
                 return result
             refused = any(sign in str(error) for sign in _REFUSALS)
             if refused or time.monotonic() - started >= self.patience:
                 raise StorageError(f"storage {self._shown}: cannot be reached: {_said(error)}")
+            if again and not told:  # one lost connection is no news: the next may come at once
+                told = True
+                _LOG.warning(
+                    "storage %s: cannot be reached: %s; it is tried again for %.0f minutes",
+                    *(self._shown, _said(error), self.patience / 60),
+                )
             again = True
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import polars as pl
 import psycopg
 import pytest
 
-from robustlr.records import RunPaths
-from robustlr.specs import load_study
+from robustlr.specs import load_study, without_password
 from tests.cli.workers import (
     completed,
     finish,
@@ -21,10 +22,11 @@ from tests.cli.workers import (
     slow_study,
     start,
     table,
+    told,
     wait_until,
 )
 from tests.postgres import Server
-from tests.small_study import result_files, write_study
+from tests.small_study import write_study
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,8 @@ pytestmark = pytest.mark.slow
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """The table of the slow study, from one run that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    study = slow_study(folder, seeds=4)
+    study, slow = slow_study(folder)
+    slow.unlink()
     finish(start("run", study, folder / "run", "", "--workers", "2", "--no-report"))
     return table(study, folder / "run")
 
@@ -49,6 +52,23 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
             process.stdout.close()
 
 
+SKEWED = """\
+import os, time
+_ahead, _time, _time_ns = float(os.environ["SECONDS_AHEAD"]), time.time, time.time_ns
+time.time = lambda: _time() + _ahead
+time.time_ns = lambda: _time_ns() + int(_ahead) * 10**9
+"""
+DAY = 86400.0
+
+
+def skewed(folder: Path, seconds: float) -> dict[str, str]:
+    """The environment of a process whose clock is ahead by so much."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SKEWED, encoding="utf-8")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"PYTHONPATH": path, "SECONDS_AHEAD": str(seconds)}
+
+
 def test_four_workers_through_a_kill_a_stop_and_a_server_that_goes_away(
     tmp_path: Path,
     postgres: Server,
@@ -56,45 +76,61 @@ def test_four_workers_through_a_kill_a_stop_and_a_server_that_goes_away(
     undisturbed: pl.DataFrame,
     processes: list[subprocess.Popen[str]],
 ) -> None:
-    study, out = slow_study(tmp_path, seeds=4), tmp_path / "run"
-    processes += [start("worker", study, out, database) for _ in range(4)]
-    paths = RunPaths(out)
-    wait_until(lambda: len(result_files(paths)) >= 2)
+    """Whose clocks are days apart, which makes nobody miss anybody."""
+    (study, slow), out = slow_study(tmp_path), tmp_path / "run"
+    for days in (-2, -1, 1, 2):
+        clock = skewed(tmp_path / "clock", days * DAY)
+        processes.append(start("worker", study, out, database, environment=clock))
+    killed, stopped, third, fourth = processes
     queue = queue_of(study, out, database)
+    wait_until(lambda: len(queue.running()) == 4)
 
     def held_by(process: subprocess.Popen[str]) -> set[int]:
         name = f"-{process.pid}"
         return {claim.trial for claim in queue.running() if claim.owner.endswith(name)}
 
-    killed, stopped = processes[:2]
-    wait_until(lambda: held_by(killed))
     killed.send_signal(signal.SIGKILL)
-    wait_until(lambda: held_by(stopped))
     stopped.send_signal(signal.SIGSTOP)
-    lost = held_by(stopped)
+    wait_until(lambda: not held_by(killed) and not held_by(stopped))  # the others have missed them
     postgres.stop()
-    postgres.start()
-    wait_until(lambda: not lost or not held_by(stopped) & lost)  # another has missed it
+    slow.unlink()
     stopped.send_signal(signal.SIGCONT)
-    said = [finish(process) for process in processes[1:]]
-    if lost:
-        assert "another worker has taken it over; this result is discarded" in said[0]
+    assert third.stdout is not None
+    for line in third.stdout:  # it has trained its cell, and cannot tell
+        if "cannot be reached" in line:
+            break
+    assert line.startswith(f"storage {without_password(database)}: cannot be reached: ")
+    assert "it is tried again for 60 minutes" in line
+    postgres.start()
+    said = finish(stopped)
+    assert "another worker has taken it over; this result is discarded" in said
+    assert "answers again" in finish(third)
+    finish(fourth)
     assert completed(database) == dict.fromkeys((cell.key for cell in load_study(study).cells()), 1)
+    assert sum(told(database, optuna.trial.TrialState.FAIL).values()) == 2
     assert table(study, out).equals(undisturbed)
     assert queue.signs() == []
 
 
 def test_a_run_and_a_worker_share_the_cells_and_a_second_run_is_refused(
-    tmp_path: Path, database: str, undisturbed: pl.DataFrame
+    tmp_path: Path,
+    database: str,
+    undisturbed: pl.DataFrame,
+    processes: list[subprocess.Popen[str]],
 ) -> None:
-    study, out = slow_study(tmp_path, seeds=4), tmp_path / "run"
+    (study, slow), out = slow_study(tmp_path), tmp_path / "run"
     run = start("run", study, out, database, "--workers", "1", "--no-report")
-    wait_until(lambda: result_files(RunPaths(out)))
+    processes.append(run)
+    queue = queue_of(study, out, database)
+    wait_until(queue.running)
     second = start("run", study, out, database, "--no-report")
     worker = start("worker", study, out, database)
+    processes += [second, worker]
     said, _ = second.communicate()
     assert second.returncode == 1
     assert "another `study run` is at work on this study" in said.splitlines()[-1]
+    wait_until(lambda: len(queue.running()) == 2)
+    slow.unlink()
     finish(run)
     assert not finish(worker).splitlines()[-1].endswith(" ran 0")
     assert set(completed(database).values()) == {1}
@@ -102,14 +138,20 @@ def test_a_run_and_a_worker_share_the_cells_and_a_second_run_is_refused(
 
 
 def test_machines_that_share_an_address_and_no_folder(
-    tmp_path: Path, database: str, undisturbed: pl.DataFrame
+    tmp_path: Path,
+    database: str,
+    undisturbed: pl.DataFrame,
+    processes: list[subprocess.Popen[str]],
 ) -> None:
-    study, address = slow_study(tmp_path, seeds=4), f"dir::file://{tmp_path / 'bucket'}"
+    (study, slow), address = slow_study(tmp_path), f"dir::file://{tmp_path / 'bucket'}"
     machines = [tmp_path / "a", tmp_path / "b"]
     for machine in machines:
         machine.mkdir()
-    workers = [start("worker", study, address, database, cwd=machine) for machine in machines]
-    counts = [int(finish(worker).split()[-1]) for worker in workers]
+        processes.append(start("worker", study, address, database, cwd=machine))
+    queue = queue_of(study, tmp_path / "nowhere", database)
+    wait_until(lambda: len(queue.running()) == 2)
+    slow.unlink()
+    counts = [int(finish(worker).split()[-1]) for worker in processes]
     assert sum(counts) == 16
     assert min(counts) > 0
     assert set(completed(database).values()) == {1}

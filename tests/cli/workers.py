@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import optuna
 import polars as pl
@@ -17,35 +19,27 @@ from robustlr.records import RunPaths, load_results
 from robustlr.specs import load_study
 from robustlr.study import open_queue, with_storage
 from robustlr.study.queue import CellQueue
-from tests.small_study import write_study
+from tests.slowly import write_slow_study
 
 SECONDS = 180.0
-SLOW = """
-import time
-from robustlr.workloads.logistic import Logistic
-
-def make():
-    return Slow(dim=3, samples=60)
-
-class Slow(Logistic):
-    def model(self, seed):
-        time.sleep(0.4)
-        return super().model(seed)
-"""
 
 
-def slow_study(folder: Path, **fields: object) -> Path:
-    """A study whose cells take half a second; its workers beat twice a second."""
-    (folder / "slow.py").write_text(SLOW, encoding="utf-8")
-    more = "[execution]\nheartbeat_seconds = 0.5\nmax_retries = 1000"
-    values = {"workload": 'factory = "slow:make"', "more": more} | fields
-    return write_study(folder, **values)
+def slow_study(folder: Path, **fields: object) -> tuple[Path, Path]:
+    """(A study of 16 cells, the file that makes each of them take minutes while it is there)."""
+    more = "[execution]\nheartbeat_seconds = 1.0\nmax_retries = 1000"
+    return write_slow_study(folder, **{"seeds": 4, "num_steps": 1000, "more": more} | fields)
 
 
 def start(
-    command: str, study: Path, out: Path | str, storage: str, *more: str, cwd: Path | None = None
+    command: str,
+    study: Path,
+    out: Path | str,
+    storage: str,
+    *more: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
-    """`robustlr study COMMAND` in a process of its own."""
+    """`robustlr study COMMAND` in a process of its own. environment: beside ours."""
     arguments = [command, str(study), "--out", str(out), "--storage", storage, *more]
     return subprocess.Popen(
         [sys.executable, "-m", "robustlr_cli.app", "study", *arguments],
@@ -54,6 +48,7 @@ def start(
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd or study.parent,
+        env={**os.environ, **environment},
     )
 
 
@@ -75,14 +70,18 @@ def wait_until(true: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def completed(storage: str) -> Counter[str]:
-    """How often each cell was told as complete."""
+def told(storage: str, state: optuna.trial.TrialState) -> Counter[str]:
+    """How often each cell was told to have ended in this state."""
     rdb = optuna.storages.RDBStorage(
         storage.replace("://", "+psycopg://", 1), engine_kwargs={"poolclass": NullPool}
     )
     study = optuna.load_study(study_name="small", storage=rdb)
-    done = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    return Counter(str(trial.user_attrs["cell"]) for trial in done)
+    return Counter(str(trial.user_attrs["cell"]) for trial in study.get_trials(states=(state,)))
+
+
+def completed(storage: str) -> Counter[str]:
+    """How often each cell was told as complete."""
+    return told(storage, optuna.trial.TrialState.COMPLETE)
 
 
 def table(study: Path, out: Path) -> pl.DataFrame:
