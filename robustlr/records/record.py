@@ -64,7 +64,7 @@ class RunRecord:
     """A cell and what became of it.
 
     outcome: facts the schedule reports (when its warmup ended, say). reason: why it FAILED.
-    provenance: versions, device, git commit.
+    provenance: versions, device, git commit, hash of the workload's code.
     """
 
     cell: Cell

@@ -29,7 +29,7 @@ from robustlr.training.provenance import provenance
 from robustlr.training.recorder import CurveRecorder, Evaluation
 from robustlr.training.setting import load_examples, make_accelerator, seed_torch
 from robustlr.training.tracking import Tracker, Tracking
-from robustlr.workloads import Batch, Workload
+from robustlr.workloads import Batch, Workload, code_hash
 
 _MOST_SKIPPED = 100  # fp16 updates skipped in a row before the run counts as diverged
 _COUNTERS = ("step", "drawn", "skipped", "lr", "grad_norm")
@@ -70,6 +70,7 @@ def train(
         provenance={
             **provenance(str(run.accelerator.device)),
             "processes": str(run.ranks),
+            "workload_code": code_hash(workload),
             **workload.provenance(),
         },
     )

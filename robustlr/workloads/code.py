@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from functools import cache
 from types import ModuleType
 
 from robustlr.workloads.base import Workload
@@ -16,8 +17,13 @@ def code_hash(workload: Workload) -> str:
     Libraries are left out: their versions stand in the provenance. A class without a source file
     (made in a session, say) counts by its name.
     """
+    return _hash(type(workload))
+
+
+@cache
+def _hash(workload: type[Workload]) -> str:
     digest = hashlib.sha256()
-    for kind in type(workload).__mro__:
+    for kind in workload.__mro__:
         module = sys.modules.get(kind.__module__)
         if module is None or _is_library(module):
             continue

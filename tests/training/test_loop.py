@@ -17,7 +17,7 @@ from robustlr.specs import SGD, Adam, AdamW, Cell, FactoryOptimizer, OptimizerSp
 from robustlr.training import train
 from robustlr.training.learner import Learner
 from robustlr.training.order import BatchOrder
-from robustlr.workloads import build_workload
+from robustlr.workloads import build_workload, code_hash
 from tests.training.cells import REGRESSION, digits_cell, sample_cell
 from tests.workloads.samples import Regression
 
@@ -241,10 +241,12 @@ def test_a_workload_without_a_loss_at_chance_has_that_of_the_fresh_model() -> No
 
 
 def test_the_record_says_where_it_was_made() -> None:
-    record, _ = trained(sample_cell())
+    cell = sample_cell()
+    record, _ = trained(cell)
     assert record.provenance["torch"] == torch.__version__
     assert record.provenance["processes"] == "1"
     assert {"robustlr", "python", "device", "git_commit"} <= set(record.provenance)
+    assert record.provenance["workload_code"] == code_hash(build_workload(cell.workload))
     assert RunRecord.from_table(record.table()) == record
 
 
