@@ -1,6 +1,6 @@
 """A SLURM cluster of one node, this machine: munged, slurmctld and slurmd of the tests' own.
 
-The partition `wide` has a second node, which is never up.
+The partition `wide` has a second node, which is never up; jobs of `urgent` preempt all others.
 Its two GPUs are /dev/null and /dev/zero: SLURM hands them out and sets CUDA_VISIBLE_DEVICES.
 """
 
@@ -48,7 +48,10 @@ GresTypes=gpu
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=20000 Gres=gpu:2
 NodeName=elsewhere NodeAddr=127.0.0.1 Port={node_port} CPUs=8 State=DOWN
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes={host} PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP
 PartitionName=wide Nodes={host},elsewhere MaxTime=INFINITE State=UP
 """
 

@@ -17,7 +17,8 @@ def script(spec: StudySpec, paths: RunPaths, jobs: int, folders: Iterable[Path] 
     The storage's password is not in it: it travels in the environment, as sbatch carries it on.
     """
     options = "\n".join(f"#SBATCH {option}" for option in _options(spec, paths, jobs))
-    return "\n\n".join(["#!/bin/bash\n" + options, _environment(spec, folders), _work(spec, paths)])
+    parts = ["#!/bin/bash\n" + options, _SIGNALS, _environment(spec, folders), _work(spec, paths)]
+    return "\n\n".join(parts)
 
 
 def cells_per_job(spec: StudySpec) -> int:
@@ -64,18 +65,21 @@ def _environment(spec: StudySpec, folders: Iterable[Path]) -> str:
     return "\n".join(filter(None, lines))
 
 
-_WORK = """\
+_SIGNALS = """\
 workers=()
-stop() {{ kill -TERM "${{workers[@]}}" 2> /dev/null; }}
+stop() { stopped=yes; kill -TERM "${workers[@]}" 2> /dev/null; }
 trap 'again=yes; stop' USR1  # the time limit is near
-trap stop TERM               # preempted, and SLURM itself queues it again; or cancelled
+trap stop TERM               # preempted, and SLURM itself queues it again; or cancelled"""
 
+_WORK = """\
 wait=--no-wait               # a cell of the job's former life may be missed only after a while
 [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] && wait=--wait
 for _ in $(seq {cells}); do
+    [ -n "$stopped" ] && break
     {command} "$wait" < /dev/null &
     workers+=($!)
 done
+[ -n "$stopped" ] && stop    # told while the last one was started
 status=0
 for worker in "${{workers[@]}}"; do
     while kill -0 "$worker" 2> /dev/null; do wait "$worker"; done  # signals end a `wait`

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ class Faults:
     """The faults, by name in `kinds`; each is a method.
 
     commands: the processes of the command line that are alive. again: starts the same run once
-    more and returns its exit status and what it said. spoilt: results that were cut, by name.
+    more and returns its exit status and what it said. cuts: how often a cell's result was cut.
     """
 
     chance: random.Random
@@ -33,7 +34,7 @@ class Faults:
     disk: bool
     commands: Callable[[], list[subprocess.Popen[bytes]]]
     again: Callable[[], tuple[int, str]]
-    spoilt: set[str] = field(default_factory=set)
+    cuts: Counter[str] = field(default_factory=Counter)
 
     @property
     def kinds(self) -> dict[str, Callable[[], bool]]:
@@ -105,7 +106,7 @@ class Faults:
         if not results:
             return False
         result = self.chance.choice(results)
-        self.spoilt.add(result.name)
+        self.cuts[result.stem] += 1
         os.truncate(result, result.stat().st_size // 2)
         return True
 
@@ -133,7 +134,7 @@ class Faults:
         return True
 
     def _fill(self) -> bool:
-        """Until somebody met it, or three seconds."""
+        """For three seconds, in which two workers end more than one cell."""
         ballast = self.paths.root.parent / "ballast"
         with suppress(OSError), open(ballast, "wb", buffering=0) as file:
             while True:

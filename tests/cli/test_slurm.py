@@ -87,7 +87,7 @@ def test_a_study_to_its_report(tmp_path: Path) -> None:
     assert table(study, "runs/small").equals(run_here(study))
 
 
-def test_time_limit_preemption_and_cancel_change_no_number(tmp_path: Path) -> None:
+def test_preemption_and_cancel_change_no_number(tmp_path: Path) -> None:
     study, slow = write_slow_study(tmp_path, num_steps=400, more=TWO_JOBS)
     paths = RunPaths(tmp_path / "runs" / "small")
     command = ["run", "small.toml", "--on", "slurm", "--no-report"]
@@ -96,9 +96,8 @@ def test_time_limit_preemption_and_cancel_change_no_number(tmp_path: Path) -> No
         wait_until(lambda: watch.look().running == 2)
         assert status(tmp_path)["jobs"] == "2 running"
         (array,) = submitted(paths)
-        limit = ["scancel", "--batch", "--signal=USR1", f"{array}_0"]  # as before a time limit
-        subprocess.run(limit, check=True)
-        subprocess.run(["scontrol", "requeue", f"{array}_1"], check=True)  # as in a preemption
+        urgent = ["--partition=urgent", "--cpus-per-task=8", "--output=/dev/null", "--wrap=sleep 1"]
+        subprocess.run(["sbatch", *urgent], check=True, stdout=subprocess.DEVNULL)
         wait_until(lambda: logs(paths).count("takes cells") == 4)
         wait_until(lambda: watch.look().running == 2)
 
@@ -114,6 +113,22 @@ def test_time_limit_preemption_and_cancel_change_no_number(tmp_path: Path) -> No
     assert finish(robustlr(tmp_path, *command))[0] == 0
     put_aside = logs(paths).count("stopped after update")
     assert logs(paths).count("goes on from update") == put_aside > 2
+    assert table(study, "runs/small").equals(run_here(study))
+
+
+def test_a_time_limit_changes_no_number(tmp_path: Path) -> None:
+    # of one minute: SLURM gives the signal when it looks next, which it does twice a minute
+    limit = "[execution.slurm]\ntime = 1\ngrace_seconds = 45"
+    study, slow = write_slow_study(tmp_path, num_steps=600, more=limit)
+    paths = RunPaths(tmp_path / "runs" / "small")
+    with robustlr(tmp_path, "run", "small.toml", "--on", "slurm", "--no-report") as run:
+        wait_until(lambda: "stopped after update" in logs(paths))
+        slow.unlink()
+        code, _, told = finish(run)
+    assert code == 0, told
+    put_aside = logs(paths).count("stopped after update")
+    assert logs(paths).count("goes on from update") == put_aside > 0
+    assert logs(paths).count("takes cells") > 1
     assert table(study, "runs/small").equals(run_here(study))
 
 

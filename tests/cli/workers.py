@@ -27,7 +27,7 @@ SECONDS = 180.0
 def slow_study(folder: Path, **fields: object) -> tuple[Path, Path]:
     """(A study of 16 cells, the file that makes each of them take minutes while it is there)."""
     more = "[execution]\nheartbeat_seconds = 1.0\nmax_retries = 1000"
-    return write_slow_study(folder, **{"seeds": 4, "num_steps": 1000, "more": more} | fields)
+    return write_slow_study(folder, **{"seeds": 4, "num_steps": 600, "more": more} | fields)
 
 
 def start(
