@@ -40,7 +40,7 @@ def test_a_long_curve_of_few_corners_is_exact() -> None:
     levels = [1 / math.sqrt(1 + k % 7) for k in range(20)]
     applied = [levels[t // 40] for t in range(800)]
     curve = pl.DataFrame({"step": range(1, 801), "lr": applied})
-    table = replay(curve, peak_lr=1.0, num_steps=800, name="x")
+    table = tabulate(curve, peak_lr=1.0, num_steps=800, name="x")
     assert len(table.fractions) == 2 * 20 + 1
     assert table.multiplier(range(800), 800).tolist() == pytest.approx(applied, abs=1e-6)
 
@@ -48,7 +48,7 @@ def test_a_long_curve_of_few_corners_is_exact() -> None:
 def test_a_long_curve_of_many_corners_is_thinned() -> None:
     applied = [0.5 + 0.4 * math.sin(t / 50) for t in range(800)]
     curve = pl.DataFrame({"step": range(1, 801), "lr": applied})
-    table = replay(curve, peak_lr=1.0, num_steps=800, name="x")
+    table = tabulate(curve, peak_lr=1.0, num_steps=800, name="x")
     assert len(table.fractions) == MOST_POINTS + 1
     assert table.multiplier(range(800), 800).tolist() == pytest.approx(applied, abs=5e-3)
 
