@@ -91,6 +91,7 @@ def _check(spec: StudySpec, queue: CellQueue) -> None:
         workload = _workload(choice)
         rehearse(spec, choice, workload)
         agree_on_code(queue, choice.label, code_hash(workload))
+    _free_memory()  # which the ranks of a group, or workers that share this GPU, will need
 
 
 def _run_cell(

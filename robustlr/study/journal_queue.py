@@ -39,8 +39,9 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class JournalQueue(CellQueue):
     """The trials of one study in `paths.journal`.
 
-    Every change is one write under the file's lock, made after reading what others wrote. A worker
-    is alive while it holds its lock file; the file's time is its last sign.
+    Every change is one write under the file's lock, made after reading what others wrote. A full
+    disk or a kill may leave the first lines of one: their order is such that no cell is lost by it.
+    A worker is alive while it holds its lock file; the file's time is its last sign.
     """
 
     one_machine = True
@@ -96,8 +97,8 @@ class JournalQueue(CellQueue):
             trial = self._next_waiting()
             if trial is None:
                 return None
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
             self._storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         return _claim(trial, worker)
 
     def _next_waiting(self) -> FrozenTrial | None:
@@ -130,8 +131,7 @@ class JournalQueue(CellQueue):
             if trial.state is not TrialState.RUNNING:
                 return False
             self._storage.set_trial_user_attr(claim.trial, REASON, reason)
-            self._storage.set_trial_state_values(claim.trial, TrialState.FAIL)
-            if retry:
+            if retry and not self._is_unfinished(claim.key, but=claim.trial):
                 again = {
                     CELL: claim.key,
                     SETTING: trial.user_attrs.get(SETTING, ""),
@@ -145,7 +145,15 @@ class JournalQueue(CellQueue):
                         user_attrs=again,
                     )
                 )
+            self._storage.set_trial_state_values(claim.trial, TrialState.FAIL)
         return True
+
+    def _is_unfinished(self, key: str, *, but: int) -> bool:
+        """Whether another trial than `but` waits or runs for the cell."""
+        return any(
+            trial.user_attrs.get(CELL) == key and trial._trial_id != but
+            for trial in self._trials(TrialState.WAITING, TrialState.RUNNING)
+        )
 
     def waiting(self) -> set[str]:
         return {str(trial.user_attrs.get(CELL)) for trial in self._trials(TrialState.WAITING)}

@@ -32,13 +32,15 @@ class _Watched:
 
 @dataclass(slots=True, kw_only=True)
 class Vigil:
-    """Watches the workers of a study for `me`, who is alive. cells: of the spec, by key."""
+    """Watches the workers of a study. cells: of the spec, by key. me: the worker who watches, who
+    is alive; None for whoever is no worker.
+    """
 
     spec: StudySpec
     paths: RunPaths
     queue: CellQueue
     cells: Mapping[str, Cell]
-    me: str = ""
+    me: str | None = None
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _looked: float = -math.inf
 
@@ -53,8 +55,8 @@ class Vigil:
         self._looked = now
         signs = {sign.worker: sign for sign in self.queue.signs()}
         claims = self.queue.running()
-        for worker in {*signs, *(claim.worker for claim in claims)} - {self.me}:
-            if self._is_gone(worker, signs.get(worker), now):
+        for worker in {*signs, *(claim.worker for claim in claims)}:
+            if worker != self.me and self._is_gone(worker, signs.get(worker), now):
                 for claim in claims:
                     if claim.worker == worker:
                         self.take_back(claim, "its worker is gone", retry=retry)

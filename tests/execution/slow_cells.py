@@ -20,7 +20,10 @@ FOLDER, RANK = "ROBUSTLR_TEST_FOLDER", "ROBUSTLR_TEST_RANK"
 
 
 class Slow(Regression):
-    """Every update takes at least 20 ms; every process leaves its id, and word of its 5th."""
+    """Every update takes at least 20 ms; every process leaves its id, and word of its 5th.
+
+    From then on an update takes a second while there is a file `slow`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class Slow(Regression):
             if self.updates == 5:
                 (folder() / f"updates-{self.rank}").touch()
             self.before_update()
-            time.sleep(0.02)
+            time.sleep(1.0 if self.updates >= 5 and (folder() / "slow").exists() else 0.02)
         return super().loss(model, batch)
 
     def before_update(self) -> None:
