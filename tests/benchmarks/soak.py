@@ -149,7 +149,7 @@ def main(storage: str, faults: int, seed: int) -> int:
         server = stack.enter_context(running_server()) if storage == "postgresql" else None
         disk = stack.enter_context(small_disk(root / "disk"))
         study, log = root / "soak.toml", root / "log"
-        study.write_text(STUDY.format(seeds=max(2, faults // 6)))
+        study.write_text(STUDY.format(seeds=max(2, faults // 4)))
         undisturbed, disturbed = RunPaths(root / "undisturbed"), RunPaths(root / "disk" / "run")
         calm = Runs(study, undisturbed.root, log, "")
         calm.keep_up()
