@@ -146,9 +146,9 @@ class Faults:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
-    """`folder` as a file system of its own, of 64 MB; False where we may not mount one."""
+    """`folder` as a file system of its own, of 256 MB; False where we may not mount one."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True).returncode == 0
     try:
         yield mounted
