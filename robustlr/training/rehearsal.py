@@ -81,6 +81,8 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
     for optimizer in spec.optimizer:
         build_optimizer(optimizer, model.parameters(), cell.peak_lr)
     model.eval()
+    with torch.no_grad():
+        workload.inspect(model, batch)
     with torch.no_grad(), _autocast(training, device):
         for split in ("valid", "test"):
             few = torch.arange(min(_FEW, len(examples[split])))

@@ -36,7 +36,9 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
     """The configuration behind `model`, with some of its values replaced.
 
-    options: by the names that the architecture's configuration gives them.
+    options: by the names that the architecture's configuration gives them. A family that can also
+    be an encoder (BERT and its kin) is made a decoder for causal_lm: each position sees itself and
+    those before it.
     Raises SpecError for a model that is not here, is for another task, or does not know an option.
     """
     transformers = _transformers()
@@ -56,6 +58,8 @@ def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
                     names = sorted(default.to_dict())
                     hint = did_you_mean(name, names) if names else ""
                     raise SpecError(f"'{model}' has no option '{name}'; {hint}")
+            if task == "causal_lm" and hasattr(default, "is_decoder"):
+                table["is_decoder"] = True  # without it BERT looks at the tokens that it predicts
             config = transformers.AutoConfig.for_model(kind, **(table | dict(options)))
         except SpecError:
             raise

@@ -154,6 +154,13 @@ class Workload(ABC):
         """
         return None
 
+    def inspect(self, model: nn.Module, batch: Batch) -> None:  # noqa: B027, a default, not a gap
+        """Look for a silent mistake in a fresh model before any cell runs.
+
+        Called once, in evaluation mode and without gradients, with training examples. Raises
+        WorkloadError where there is one.
+        """
+
     def provenance(self) -> Mapping[str, str]:
         """What a run's record should tell of the data: its version, its hash."""
         return {}

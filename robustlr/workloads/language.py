@@ -15,8 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robustlr.errors import DataError
+from robustlr.errors import DataError, WorkloadError
 from robustlr.workloads.base import Batch, Workload
+
+_LOOKED_AT = 16  # tokens that tell whether a model sees what is ahead
+_ROUNDING = (
+    1e-4  # of a change that is seen; bidirectional attention of fresh weights passes on 1e-3
+)
 
 
 class Windows:
@@ -71,6 +76,21 @@ class LanguageModel(Workload):
         """The model's logits, for models that return them wrapped in something else."""
         logits: Tensor = model(tokens)
         return logits
+
+    def inspect(self, model: nn.Module, batch: Batch) -> None:
+        """Other tokens in the second half of a window must leave the logits of the first alone."""
+        (windows,) = batch
+        tokens = windows[:1, :-1][:, :_LOOKED_AT]
+        half = tokens.shape[1] // 2
+        before = self.logits(model, tokens)
+        changed = tokens.clone()
+        changed[:, half:] = (changed[:, half:] + 1) % before.shape[-1]
+        change = (self.logits(model, changed) - before).abs()
+        if half and change[:, :half].max() > _ROUNDING * change[:, half:].max():
+            raise WorkloadError(
+                f"its model, a {type(model).__name__}, sees the tokens that it is to predict: its "
+                "logits change where only later tokens do; its attention must be causal"
+            )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         (windows,) = batch

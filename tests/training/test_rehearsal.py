@@ -47,6 +47,15 @@ def of_wrong_shapes(model: nn.Module, batch: Batch) -> Tensor:
     return model(batch[0][:, :2]).sum()
 
 
+class Mistaken(Regression):
+    """A workload with a silent mistake, which it knows how to look for."""
+
+    def inspect(self, model: nn.Module, batch: Batch) -> None:
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        raise WorkloadError(f"of {len(batch[0])} examples, all are wrong")
+
+
 class Evaluating(Regression):
     """Evaluation that returns one number."""
 
@@ -130,6 +139,7 @@ class OnDisk(Regression):
         (Damaged(), DataError, "train split: tensor 0 .* not finite"),
         (WithoutExamples(), DataError, "valid split: has no examples"),
         (Regression(size=7), SpecError, "batch_size 8 is larger than the 7 training examples"),
+        (Mistaken(), WorkloadError, "of 8 examples, all are wrong"),
         (Evaluating(), WorkloadError, "evaluate must return two numbers, .* got float"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -16,6 +16,7 @@ from robustlr.specs import AdamW, Cell, TrainingSpec, WorkloadSpec
 from robustlr.training import train
 from robustlr.workloads import Split, Workload, build_workload
 from robustlr.workloads.architectures import make_config, make_model
+from robustlr.workloads.causal_lm import CausalLM
 from robustlr.workloads.tokenizer import train_tokenizer
 from tests.workloads.texts_on_disk import (
     sentences,
@@ -141,6 +142,49 @@ def test_a_local_tokenizer_and_documents_of_a_text_file(tmp_path: Path) -> None:
     windows = all_windows(workload, "valid")
     assert int(windows.max()) < 265
     assert int((windows == end).sum()) > 3
+
+
+ENCODERS = [
+    "bert", "roberta", "xlm-roberta", "electra", "roformer", "megatron-bert", "camembert",
+    "big_bird", "rembert", "data2vec-text", "ernie", "bert-generation",
+]  # fmt: skip
+SMALL_ENCODER = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    "vocab_size": 270,
+}  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", [*ENCODERS, "llama", "gpt_neox"])
+def test_no_model_sees_the_tokens_that_it_predicts(architecture: str) -> None:
+    workload = build(
+        "hf_causal_lm", "nowhere", architecture=architecture, overrides=SMALL_ENCODER, context=16
+    )
+    assert isinstance(workload, CausalLM)
+    torch.manual_seed(0)
+    model, tokens = workload.model(0).eval(), torch.randint(5, 270, (1, 17))
+    workload.inspect(model, (tokens,))
+    last = tokens.clone()
+    last[0, 15] = (last[0, 15] + 7) % 270
+    first, second = (workload.logits(model, these[:, :-1])[0] for these in (tokens, last))
+    assert torch.allclose(first[:15], second[:15], atol=1e-6)
+    assert not torch.allclose(first[15], second[15], atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("architecture", "more"),
+    [("bert", {"is_decoder": False}), ("xlm", {"emb_dim": 32, "n_heads": 2, "n_layers": 1})],
+)
+def test_a_model_that_sees_ahead_is_refused(architecture: str, more: dict[str, Any]) -> None:
+    overrides = (SMALL_ENCODER if architecture == "bert" else {"vocab_size": 270}) | more
+    workload = build(
+        "hf_causal_lm", "nowhere", architecture=architecture, overrides=overrides, context=64
+    )
+    model = workload.model(0).eval()
+    tokens = torch.randint(5, 270, (4, 65), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(WorkloadError, match="sees the tokens that it is to predict"):
+        workload.inspect(model, (tokens,))
 
 
 @pytest.mark.parametrize(
