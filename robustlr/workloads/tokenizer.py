@@ -22,9 +22,14 @@ _AT_ONCE = 1000  # texts encoded together
 
 
 class Tokenizer:
-    """Text to token numbers. json: all there is to know of it, as tokenizer.json has it."""
+    """Text to token numbers. json: all there is to know of it, as tokenizer.json has it.
+
+    Whole texts and nothing else: what a file says of truncation and padding is for batches.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         self._tokenizer = tokenizer
 
     @property
@@ -60,9 +65,12 @@ def read_tokenizer(path: str) -> Tokenizer:
             "of transformers makes one"
         )
     try:
-        return Tokenizer(_tokenizers().Tokenizer.from_file(str(file)))
+        tokenizer = _tokenizers().Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing more special
         raise DataError(f"{file}: is no tokenizer: {one_line(str(error))[:200]}") from error
+    if not tokenizer.get_vocab_size():
+        raise DataError(f"{file}: the tokenizer has no tokens; was it saved before its training?")
+    return Tokenizer(tokenizer)
 
 
 def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:

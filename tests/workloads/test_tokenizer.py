@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,12 +67,25 @@ def test_a_file_and_its_folder_are_the_same_tokenizer(tmp_path: Path) -> None:
         assert again.size == TRAINED.size
 
 
+def test_truncation_and_padding_of_a_file_leave_texts_whole(tmp_path: Path) -> None:
+    saved = tokenizers.Tokenizer.from_str(TRAINED.json)
+    saved.enable_truncation(4)
+    saved.enable_padding(length=8, pad_id=0)
+    saved.save(str(tmp_path / "tokenizer.json"))
+    texts = ["a river and a hill, and much more of both", "a"]
+    again = read_tokenizer(str(tmp_path))
+    assert again.decode(again.encode(texts).tolist()) == "".join(texts)
+    assert json.loads(again.json) == json.loads(TRAINED.json)
+
+
 def test_a_tokenizer_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{}")
+    tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "empty.json"))
     for path, message in (
         ("nowhere", "tokenizer = 'nowhere': there is no nowhere; save_pretrained of a fast tok"),
         (str(tmp_path), "there is no tokenizer.json; save_pretrained of a fast tokenizer"),
         (str(tmp_path / "broken.json"), "broken.json: is no tokenizer: "),
+        (str(tmp_path / "empty.json"), "empty.json: the tokenizer has no tokens; was it saved"),
     ):
         with pytest.raises(DataError) as caught:
             read_tokenizer(path)
