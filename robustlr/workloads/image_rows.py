@@ -40,7 +40,12 @@ class ImageRows:
 
         data = self.files[row]
         try:
-            return Image.open(io.BytesIO(data)).convert("RGB")
+            image = Image.open(io.BytesIO(data))
+            if image.mode.startswith("I;16"):  # convert would make white of all above 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.mode in ("I", "F"):
+                raise ValueError(f"pixels of mode {image.mode} have no range; store 8 or 16 bits")
+            return image.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             known = not isinstance(error, UnidentifiedImageError)
             reason = one_line(str(error)) if known else "its format is unknown"

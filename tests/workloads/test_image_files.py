@@ -150,6 +150,32 @@ def test_a_corrupt_jpeg_is_named_from_the_worker_that_met_it(tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
+def written(folder: Path, image: Image.Image, form: str) -> ImageRows:
+    """Rows whose every image is this one."""
+    for label in ("a", "b"):
+        (folder / "train" / label).mkdir(parents=True)
+        image.save(folder / "train" / label / f"0.{form}")
+    return read_rows(Source(str(folder)), "train", image="image", label="label", classes=2)
+
+
+@pytest.mark.parametrize(("form", "kind"), [("png", "<u2"), ("tiff", "<u2"), ("tiff", ">u2")])
+def test_sixteen_bits_keep_their_upper_eight(tmp_path: Path, form: str, kind: str) -> None:
+    """As Pillow reads colour images of 16 bits."""
+    pixels = np.arange(0, 65_536, 257, dtype=np.uint16).reshape(16, 16)
+    rows = written(tmp_path, Image.fromarray(pixels.astype(kind)), form)
+    seen = np.asarray(rows.image(0))
+    assert seen.dtype == np.uint8
+    for channel in range(3):
+        assert np.array_equal(seen[:, :, channel], np.arange(256).reshape(16, 16))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_range_are_refused(tmp_path: Path, mode: str) -> None:
+    rows = written(tmp_path, Image.new(mode, (9, 9), 1000), "tiff")
+    with pytest.raises(DataError, match=rf"cannot be decoded: pixels of mode {mode} have no range"):
+        rows.image(0)
+
+
 def test_images_of_every_mode_become_colour(tmp_path: Path) -> None:
     for label in ("a", "b"):
         (tmp_path / "train" / label).mkdir(parents=True)
