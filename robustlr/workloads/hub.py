@@ -120,15 +120,20 @@ class EncodedImages:
         return len(self._table)
 
     def name(self, index: int) -> str:
-        path = self._table[index][self._column]["path"]
+        path = (self._table[index][self._column] or {}).get("path")
         return f"{self._where}: image {index}" + (f" ({path})" if path else "")
 
     def __getitem__(self, index: int) -> bytes:
-        file = self._table[index][self._column]
+        file = self._table[index][self._column] or {}
+        data: bytes | None = file.get("bytes")
+        if data is None and not file.get("path"):
+            raise DataError(f"{self._where}: row {index} has no image")
         try:
-            data: bytes = file["bytes"] or Path(file["path"]).read_bytes()
-        except (OSError, TypeError) as error:
-            raise DataError(f"{self.name(index)} cannot be read: {error}") from error
+            data = Path(file["path"]).read_bytes() if data is None else data
+        except OSError as error:
+            raise DataError(f"{self.name(index)} cannot be read: {error.strerror}") from error
+        if not data:
+            raise DataError(f"{self.name(index)} is empty")
         return data
 
 

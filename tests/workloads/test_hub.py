@@ -15,7 +15,12 @@ from pyarrow import parquet
 
 from robustlr.errors import DataError
 from robustlr.workloads.hub import Source, load_rows
-from tests.workloads.datasets_on_disk import write_cifar10, write_cifar100, write_imagefolder
+from tests.workloads.datasets_on_disk import (
+    write_cifar10,
+    write_cifar100,
+    write_imagefolder,
+    write_parquet,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +75,19 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     (folder / "validation" / "class_1" / "1.jpg").unlink()
     with pytest.raises(DataError, match=r"image 5 \(.*1.jpg\) cannot be read"):
         images[5]
+
+
+def test_rows_without_an_image(tmp_path: Path) -> None:
+    images = [None, {"bytes": None, "path": None}, {"bytes": b"", "path": "a.png"}]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    features = {"img": {"_type": "Image"}}
+    write_parquet(tmp_path / "train.parquet", {"img": pa.array(images, kind)}, features)
+    files = load_rows(source(tmp_path), "train", ["img"]).encoded_images("img")
+    for row, message in enumerate(("row 0 has no image", "row 1 has no image", "(a.png) is empty")):
+        with pytest.raises(DataError) as caught:
+            files[row]
+        assert str(caught.value).startswith(f"{tmp_path}, split 'train': ")
+        assert str(caught.value).endswith(message)
 
 
 def test_text(tmp_path: Path) -> None:
