@@ -40,7 +40,7 @@ class ImageRows:
 
         data = self.files[row]
         try:
-            image = Image.open(io.BytesIO(data))
+            image: Any = Image.open(io.BytesIO(data))
             if image.mode.startswith("I;16"):  # convert would make white of all above 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             if image.mode in ("I", "F"):
