@@ -44,7 +44,7 @@ def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
         if where in str(error):
             raise
         raise type(error)(f"{where}: {error}") from error.__cause__
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         detail = one_line(f"{type(error).__name__}: {error}")
         raise WorkloadError(f"workload '{choice.label}' raised {detail}") from error
 

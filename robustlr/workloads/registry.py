@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import PydanticUserError, TypeAdapter
 
 from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
 from robustlr.plugins import import_object
@@ -75,17 +77,23 @@ def build_workload(spec: WorkloadSpec) -> Workload:
     """
     name = spec.factory or spec.kind
     maker = import_object(spec.factory) if spec.factory else workload_class(spec.kind)
-    if isinstance(maker, type) and is_dataclass(maker) and issubclass(maker, Workload):
-        return parse_table(maker, spec.options, where=f"workload '{spec.label}'")
     if not callable(maker):
         raise WorkloadError(
             f"workload '{name}' is a {type(maker).__name__}, not a function or class"
         )
     try:
+        if isinstance(maker, type) and is_dataclass(maker) and issubclass(maker, Workload):
+            return parse_table(maker, spec.options, where=f"workload '{spec.label}'")
         workload = maker(**spec.options)
     except RobustlrError:
         raise
-    except Exception as error:
+    except PydanticUserError as error:
+        raise WorkloadError(
+            f"workload '{name}' has fields that no study file can hold: {_unreadable(maker)}; "
+            "options are numbers, text, lists and tables: make the rest in a method, or make it a "
+            "plain class"
+        ) from error
+    except (Exception, SystemExit) as error:
         detail = one_line(f"{type(error).__name__}: {error}")
         raise WorkloadError(f"workload '{name}' raised {detail}") from error
     if not isinstance(workload, Workload):
@@ -94,6 +102,18 @@ def build_workload(spec: WorkloadSpec) -> Workload:
             "not a subclass of robustlr.workloads.Workload"
         )
     return workload
+
+
+def _unreadable(maker: Any) -> str:
+    """The fields of a dataclass whose types cannot be read from a table."""
+    hints = get_type_hints(maker, include_extras=True)
+    bad = []
+    for item in fields(maker):
+        try:
+            TypeAdapter(hints[item.name])
+        except PydanticUserError:
+            bad.append(item.name)
+    return ", ".join(bad)
 
 
 def _summary(maker: Any) -> str:

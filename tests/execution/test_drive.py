@@ -134,9 +134,13 @@ def test_what_the_user_wrote_wrong_stops_everything_in_one_line(paths: RunPaths)
             {"workload": {"factory": "tests.workloads.samples:raises"}},
             "'tests.workloads.samples:raises' raised RuntimeError: no network and no cache",
         ),
+        (
+            {"workload": {"factory": "tests.workloads.samples:GivesUp"}},
+            "workload 'GivesUp' raised SystemExit: 0",
+        ),
         ({"batch_size": 61}, "batch_size 61 is larger than the 60 training examples"),
     ],
-    ids=["factory", "batch"],
+    ids=["factory", "exit", "batch"],
 )
 def test_what_would_fail_every_cell_stops_everything_in_one_line(
     paths: RunPaths, edits: dict[str, Any], message: str

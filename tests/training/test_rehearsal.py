@@ -17,7 +17,14 @@ from robustlr.training import rehearse
 from robustlr.workloads import Batch, Examples, Request, Split, TensorExamples, Workload
 from tests.small_study import small_spec
 from tests.training.models import ConvDigits
-from tests.workloads.samples import BornDead, Damaged, Regression, WithLoss, WithoutExamples
+from tests.workloads.samples import (
+    BornDead,
+    Damaged,
+    GivesUp,
+    Regression,
+    WithLoss,
+    WithoutExamples,
+)
 
 ELSEWHERE = nn.Linear(3, 1)
 
@@ -139,6 +146,7 @@ class OnDisk(Regression):
         (Damaged(), DataError, "train split: tensor 0 .* not finite"),
         (WithoutExamples(), DataError, "valid split: has no examples"),
         (Regression(size=7), SpecError, "batch_size 8 is larger than the 7 training examples"),
+        (GivesUp(), WorkloadError, "raised SystemExit: 0"),
         (Mistaken(), WorkloadError, "of 8 examples, all are wrong"),
         (Evaluating(), WorkloadError, "evaluate must return two numbers, .* got float"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +105,41 @@ def raises() -> Workload:
 
 def returns_none() -> None:
     return None
+
+
+def gives_up() -> Workload:
+    sys.exit(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfinished(Workload):
+    """A workload without any of its methods."""
+
+    size: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutItsFile(Regression):
+    size: int = 32
+    dim: int = 3
+
+    def __post_init__(self) -> None:
+        raise RuntimeError("no file\nhere")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldsTensors(Regression):
+    first: Tensor
+    size: int = 32
+    dim: int = 3
+    second: Tensor | None = None
+
+
+class GivesUp(Regression):
+    """It ends the process where its model is asked for, as scripts do."""
+
+    def model(self, seed: int) -> nn.Module:
+        sys.exit(0)
 
 
 not_callable = 3

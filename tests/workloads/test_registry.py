@@ -92,6 +92,26 @@ def test_nobody_takes_the_name_of_another(monkeypatch: pytest.MonkeyPatch, name:
             WorkloadError,
             "raised TypeError: Regression.__init__() got an unexpected keyword argument 'depth'",
         ),
+        (
+            {"factory": f"{SAMPLES}:Unfinished"},
+            WorkloadError,
+            f"workload '{SAMPLES}:Unfinished' raised TypeError: Can't instantiate abstract class",
+        ),
+        (
+            {"factory": f"{SAMPLES}:WithoutItsFile"},
+            WorkloadError,
+            f"workload '{SAMPLES}:WithoutItsFile' raised RuntimeError: no file here",
+        ),
+        (
+            {"factory": f"{SAMPLES}:HoldsTensors"},
+            WorkloadError,
+            "HoldsTensors' has fields that no study file can hold: first, second; options are",
+        ),
+        (
+            {"factory": f"{SAMPLES}:gives_up"},
+            WorkloadError,
+            f"workload '{SAMPLES}:gives_up' raised SystemExit: 0",
+        ),
         ({"factory": f"{SAMPLES}:Missing"}, WorkloadError, "has no 'Missing'"),
         (
             {"factory": "no_such_package.module:make"},
