@@ -35,7 +35,7 @@ from robustlr.workloads.resnet18 import ResNet18
 from robustlr.workloads.wide_resnet import WideResNet
 
 _SIZE = 32
-_DOWNLOAD = "about 0.14 GB"
+_DOWNLOAD = "about 0.14 GB, no licence stated: its owners ask to be cited"
 _WIDE = re.compile(r"wrn-(\d{1,3})-(\d{1,2})")
 
 

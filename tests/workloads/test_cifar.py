@@ -178,7 +178,10 @@ def test_the_data_of_another_is_refused(tmp_path: Path) -> None:
 def test_without_data_it_says_how_to_get_it() -> None:
     splits: tuple[Split, ...] = ("train", "test")
     for split in splits:
-        with pytest.raises(DataError, match=r"0\.14 GB; get it with `hf download uoft-cs/cifar10"):
+        with pytest.raises(
+            DataError,
+            match=r"0\.14 GB, no licence .* cited; get it with `hf download uoft-cs/cifar10",
+        ):
             Cifar10().examples(split, 0)
 
 
