@@ -22,6 +22,9 @@ import numpy.typing as npt
 from robustlr.errors import DataError, one_line
 
 _READERS = {".parquet": "parquet", ".txt": "text", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+# how `datasets` and pandas complain of a file that holds nothing
+_NOTHING = ("SchemaInferenceError", "EmptyDataError", "StopIteration")
+_MOST_NAMED = 3
 _UNLABELLED = (
     ": photographs in folders are labelled by the names of the folders, which must be two or more"
 )
@@ -178,30 +181,49 @@ def _load(source: Source, where: str) -> Any:
         _blame_empty(folder, where, error)
         _blame_parquet(folder, where, error)
         cause = error.__cause__ or error
-        raise DataError(f"{where} cannot be read: {one_line(str(cause))[:300]}") from error
+        reason = one_line(str(cause)) or type(cause).__name__
+        raise DataError(f"{where} cannot be read: {reason[:300]}") from error
 
 
 def _blame_empty(folder: Path, where: str, error: Exception) -> None:
-    """Raise DataError where a text file under `folder` holds nothing, and is why it is no data."""
+    """Raise DataError where text files under `folder` hold nothing, and that is the error."""
+    if "no data!" not in str(error) and type(error.__cause__ or error).__name__ not in _NOTHING:
+        return
     files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-    for file in files:
-        if file.suffix in _READERS.keys() - {".parquet"} and not file.stat().st_size:
-            raise DataError(f"{where}: {file} is empty") from error
+    texts = [file for file in files if file.suffix in _READERS.keys() - {".parquet"}]
+    empty = [str(file) for file in texts if not file.stat().st_size]
+    if empty:
+        names = ", ".join(empty[:_MOST_NAMED])
+        raise DataError(f"{where}: {names} {'are' if len(empty) > 1 else 'is'} empty") from error
 
 
 def _blame_parquet(folder: Path, where: str, error: Exception) -> None:
-    """Raise DataError where a Parquet file under `folder` is why it could not be read."""
+    """Raise DataError where a Parquet file under `folder` is why it could not be read.
+
+    Only a complaint of Arrow's is looked into: first all footers, then, until the file is found,
+    what they lead to, which is as much as `datasets` read before it complained.
+    """
     from pyarrow import parquet
 
+    cause = error.__cause__
+    of_arrow = type(cause).__module__.startswith("pyarrow")
+    if not of_arrow and not (isinstance(cause, OSError) and cause.errno is None):
+        return  # an OSError with a number is the system's: no space, no permission
     files = [folder] if folder.is_file() else sorted(folder.rglob("*.parquet"))
-    for file in (file for file in files if file.suffix == ".parquet"):
-        try:
-            rows = sum(len(batch) for batch in parquet.ParquetFile(file).iter_batches())
-        except Exception:
-            message = f"{where}: {file} is damaged: fetch or make it again"
-            raise DataError(message) from error
-        if not rows:
-            raise DataError(f"{where}: {file} has no rows") from error
+    files = [file for file in files if file.suffix == ".parquet"]
+    for whole in (False, True):
+        for file in files:
+            try:
+                opened = parquet.ParquetFile(file)
+                rows = opened.metadata.num_rows
+                if whole:
+                    for _ in opened.iter_batches():
+                        pass
+            except Exception:
+                message = f"{where}: {file} is damaged: fetch or make it again"
+                raise DataError(message) from error
+            if not rows:
+                raise DataError(f"{where}: {file} has no rows") from error
 
 
 @contextmanager

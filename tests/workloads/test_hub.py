@@ -220,6 +220,33 @@ def test_a_damaged_file_is_named(cifar: Path, keep: float) -> None:
     assert str(caught.value) == f"{cifar}: {file} is damaged: fetch or make it again"
 
 
+def test_a_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "train-1.parquet"
+    for name in ("train-0.parquet", "train-1.parquet", "train-2.parquet"):
+        parquet.write_table(pa.table({"text": [str(k) * 50 for k in range(2000)]}), tmp_path / name)
+    data = file.read_bytes()
+    file.write_bytes(data[:50] + b"\xff" * 2000 + data[2050:])
+    with pytest.raises(DataError) as caught:
+        load_rows(source(tmp_path), "train", ["text"])
+    assert str(caught.value) == f"{tmp_path}: {file} is damaged: fetch or make it again"
+
+
+def test_an_empty_file_is_not_blamed_for_a_broken_one(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "a"}\n{broken\n')
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"cannot be read: JSON parse error: .* in row 1"):
+        load_rows(source(tmp_path), "train", ["text"])
+
+
+def test_a_mistyped_subset_reads_no_data(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("a Parquet file was opened")
+
+    monkeypatch.setattr(parquet, "ParquetFile", read)
+    with pytest.raises(DataError, match=r"\(nope\) cannot be read: BuilderConfig 'nope' not found"):
+        load_rows(source(cifar, subset="nope"), "train", ["img"])
+
+
 def test_folders_and_files_that_hold_no_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read: .*doesn't contain any data files"):
         load_rows(source(tmp_path), "train", ["img"])
