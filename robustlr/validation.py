@@ -111,7 +111,19 @@ def _message(detail: Any, cls: Any) -> str:
         case "union_tag_not_found":
             return "needs a kind"
     text = _MUST_BE.get(detail["type"], detail["msg"][:1].lower() + detail["msg"][1:])
-    return f"{text}, got {_shown(detail['input'])}"
+    return text if _is_secret(cls, detail["loc"]) else f"{text}, got {_shown(detail['input'])}"
+
+
+def _is_secret(cls: Any, location: tuple[int | str, ...]) -> bool:
+    """Whether the value at `location` inside a `cls` is a field that its repr leaves out."""
+    here = cls
+    for part in location:
+        if _is_dataclass(here) and any(
+            field.name == part and not field.repr for field in dataclasses.fields(here)
+        ):
+            return True
+        here = _inside(here, part)
+    return False
 
 
 def _keys_at(cls: Any, location: tuple[int | str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from robustlr.errors import SpecError, did_you_mean
 from robustlr.specs.address import check_results, check_storage, without_password
 from robustlr.specs.slurm import SlurmSpec
 
+_LONGEST = {"timeout_seconds": 365 * 24 * 3600.0, "heartbeat_seconds": 3600.0}
 _TRACKERS = (
     "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb",
 )  # fmt: skip
@@ -25,8 +26,9 @@ class ExecutionSpec:
     trackers: those of Accelerate that are told of every row of the curves ("tensorboard", "wandb").
     storage: the queue, "postgresql://user@host/database"; none: a journal file in the study's
     folder, for one machine. results: an address where results are kept for all machines,
-    "s3://bucket/study"; none: the study's folder, which they then share. heartbeat_seconds: how
-    often a worker says that it lives; after six heartbeats without a word its cell is another's.
+    "s3://bucket/study", without a password; none: the study's folder, which they then share.
+    heartbeat_seconds: how often a worker says that it lives; after six heartbeats without a word
+    its cell is another's.
     slurm: what to ask of a cluster.
     """
 
@@ -53,16 +55,14 @@ class ExecutionSpec:
             if tracker not in _TRACKERS:
                 hint = did_you_mean(tracker, _TRACKERS)
                 raise SpecError(f"trackers: unknown tracker '{tracker}'; {hint}")
-        for name in ("timeout_seconds", "heartbeat_seconds"):
-            if not getattr(self, name) > 0:
-                raise SpecError(f"{name} must be positive, got {getattr(self, name)}")
+        for name, longest in _LONGEST.items():
+            if not 0 < getattr(self, name) <= longest:
+                raise SpecError(
+                    f"{name} must be positive and at most {longest:.0f}, got {getattr(self, name)}"
+                )
         check_storage(self.storage)
         check_results(self.results)
 
     def public_storage(self) -> str:
         """The storage as it may be written down."""
         return without_password(self.storage)
-
-    def public_results(self) -> str:
-        """The address of the results as it may be written down."""
-        return without_password(self.results)

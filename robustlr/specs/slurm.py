@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ _OURS = (
     "array", "chdir", "error", "nodes", "ntasks", "open-mode", "output", "parsable", "signal",
     "wait", "wrap",
 )  # fmt: skip
+_LONGEST_GRACE = 65535  # what sbatch takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class SlurmSpec:
     cpus_per_worker: 0 for the threads of its cells. grace_seconds: how long before the time limit
     a worker puts its cell aside, with a checkpoint, and its job is queued again. setup: lines of
     shell in front, such as "module load cuda". extra: any further option of sbatch, by its long
-    name: {account = "lab", mem = "8G", exclusive = true}.
+    name: {account = "lab", mem = "8G", exclusive = true}; GPUs only to say their type.
     """
 
     workers: int = 1
@@ -40,6 +42,10 @@ class SlurmSpec:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise SpecError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.grace_seconds > _LONGEST_GRACE:
+            raise SpecError(
+                f"grace_seconds must be at most {_LONGEST_GRACE}, got {self.grace_seconds}"
+            )
         for text in (self.partition, str(self.time), *map(str, self.extra.values())):
             if "\n" in text:
                 raise SpecError(f"an option of sbatch must be one line, got {text!r}")
@@ -50,5 +56,24 @@ class SlurmSpec:
                 raise SpecError(
                     f"extra names options of sbatch as in 'mem-per-cpu', got '{option}'"
                 )
+            if why := self._why_no_gpus(option, str(value)):
+                raise SpecError(f"extra.{option}: {why}")
             if value is False:
                 raise SpecError(f"extra.{option}: true for an option without a value, or leave out")
+
+    def _why_no_gpus(self, option: str, value: str) -> str:
+        """What is wrong with asking for GPUs by this option, if anything: workers would not see
+        them, or one cell would see several."""
+        asks = option.startswith("gpus") or (option.startswith(("gres", "tres")) and "gpu" in value)
+        one_type = re.fullmatch(r"gpu:([^:,]*[^:,\d][^:,]*:)?(?P<count>\d+)", value)
+        if not asks or (
+            option == "gres"
+            and self.gpus_per_worker
+            and one_type is not None
+            and int(one_type["count"]) == self.gpus_per_worker
+        ):
+            return ""
+        return (
+            "ask for GPUs with gpus_per_worker, which also lets the workers see them; beside it "
+            "gres may name their type, as in gpus_per_worker = 1, extra = {gres = 'gpu:a100:1'}"
+        )

@@ -116,10 +116,9 @@ class StudySpec:
         return parse_table(cls, normalised, where=where, bare=bare)
 
     def table(self) -> dict[str, Any]:
-        """JSON-ready, every field written out; `from_table` is the inverse, but for passwords."""
+        """JSON-ready, every field written out; `from_table` is the inverse, but for a password."""
         table = dataclasses.asdict(self)
         table["execution"]["storage"] = self.execution.public_storage()
-        table["execution"]["results"] = self.execution.public_results()
         table["schedule"] = [to_table(schedule) for schedule in self.schedule]
         return table
 

@@ -16,13 +16,33 @@ from tests.small_study import write_study
 SECRET = "s3cr3t"
 
 
+NOT_SHOWN = "storage must be postgresql://user@host/database; what is given is not, and is not "
+
+
 @pytest.mark.parametrize("command", ["run", "worker"])
 @pytest.mark.parametrize(
     ("address", "line"),
     [
+        *(
+            (address.format(SECRET), NOT_SHOWN)
+            for address in (
+                "mysql://me:{}@db.example/studies",
+                "host=h user=me password={}",
+                "me:{}@h/x",
+                "postgresql:me:{}@h/x",
+                "postgresql//me:{}@h/x",
+                "postgresql://me:{}/studies",  # the host forgotten
+                "postgresql://me@h/x;password={}",
+                "postgresql://me:a/{}@h/x",  # to be written %2F
+                "postgresql://me:a@{}@h/x",
+                "postgresql:///me:{}@h",
+                "postgresql://me@h/x#{}",
+                "postgresql://me@h/x?sslmode=require;password={}",
+            )
+        ),
         (
-            f"mysql://me:{SECRET}@db.example/studies",
-            "storage must be postgresql://user@host/database, got 'mysql://me@db.example/studies'",
+            f"postgresql://me@127.0.0.1/studies?pasword={SECRET}",
+            "storage postgresql://me@127.0.0.1/studies: is not an address PostgreSQL can read; ",
         ),
         (
             f"postgresql://me:{SECRET}%zz@127.0.0.1/studies",

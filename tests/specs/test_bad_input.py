@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -144,12 +145,33 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"execution__cells_per_gpu": 0}, ("execution: cells_per_gpu", "got 0")),
     ({"execution__max_retries": -1}, ("execution: max_retries", "got -1")),
     ({"execution__timeout_seconds": 0.0}, ("execution: timeout_seconds", "got 0.0")),
+    ({"execution__timeout_seconds": math.inf}, ("execution: timeout_seconds", "got inf")),
+    ({"execution__timeout_seconds": math.nan}, ("execution: timeout_seconds", "got nan")),
+    ({"execution__heartbeat_seconds": math.inf}, ("heartbeat_seconds", "at most 3600", "inf")),
+    ({"execution__heartbeat_seconds": 3601.0}, ("heartbeat_seconds", "at most 3600", "3601")),
+    ({"execution__slurm": {"grace_seconds": 10**6}}, ("slurm: grace_seconds", "65535")),
     ({"execution__slurm": {"partitions": "a"}}, ("slurm.partitions:", "'partition'")),
     ({"execution__slurm": {"workers": 0}}, ("slurm: workers must be at least 1", "got 0")),
     ({"execution__slurm": {"gpus_per_worker": 2}}, ("gpus_per_worker", "0 or", "1", "got 2")),
     ({"execution__slurm": {"partition": "a\n#SBATCH -b"}}, ("slurm: an option", "one line")),
     ({"execution__slurm": {"extra": {"array": "0-3"}}}, ("extra.array: robustlr sets",)),
     ({"execution__slurm": {"extra": {"-p": "gpu"}}}, ("extra names options of sbatch", "'-p'")),
+    *(
+        (
+            {"execution__slurm": {"gpus_per_worker": gpus, "extra": {option: value}}},
+            (f"slurm: extra.{option}: ask for GPUs with gpus_per_worker",),
+        )
+        for gpus, option, value in [
+            (0, "gres", "gpu:1"),
+            (0, "gres", "lustre:1,gpu:a100:2"),
+            (0, "gpus", 1),
+            (1, "gpus-per-node", 1),
+            (0, "gpus-per-task", "a100:1"),
+            (0, "tres-per-task", "gres:gpu:1"),
+            (1, "gres", "gpu:4"),
+            (1, "gres", "gpu:a100:4"),
+        ]
+    ),
     ({"execution__slurm": {"extra": {"exclusive": False}}}, ("extra.exclusive", "leave out")),
     ({"report__epsilon": 1.5}, ("report: epsilon must be in (0, 1), got 1.5",)),
     ({"report__target": math.inf}, ("report: target must be a finite loss, got inf",)),
@@ -183,6 +205,56 @@ def refusal(table: dict[str, Any]) -> str:
     with pytest.raises(SpecError) as caught:
         StudySpec.from_table(table, where="mine.toml")
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("storage", "me:{}@h/x"),
+        ("storage", ["postgresql://me:{}@h/x"]),
+        ("results", "me:{}@h/x"),
+        ("results", "sftp://me:{}@h/x"),
+        ("results", "sftp://me:{}/x"),
+        ("results", "sftp://me:a/{}@h/x"),
+        ("results", "simplecache::sftp://me:{}@h/x"),
+        ("results", "dir::ftp://h/x?password={}"),
+        ("results", "az://bucket/x?sas_token={}"),
+        ("results", {"url": "sftp://me:{}@h/x"}),
+    ],
+)
+def test_a_password_is_never_shown(key: str, address: Any) -> None:
+    """Wherever it is: the address is not one, or one that must not hold it."""
+    text = json.dumps(address).replace("{}", "s3cr3t")
+    line = refusal(edited(**{f"execution__{key}": json.loads(text)}))
+    assert f"execution.{key}: must be text" in line or f"execution: {key} must be" in line
+    assert "s3cr3t" not in line
+
+
+def test_options_of_sbatch_that_are_good() -> None:
+    for gpus, extra in ((1, {"gres": "gpu:a100:1"}), (0, {"gres": "lustre:1", "gpu-bind": "none"})):
+        slurm = {"gpus_per_worker": gpus, "extra": extra}
+        spec = StudySpec.from_table(edited(execution__slurm=slurm))
+        assert spec.execution.slurm.extra == extra
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("storage", "postgresql://me:a%2Fb?c:d@h:5432/x?sslmode=require&options=-c%20a%3Db"),
+        ("storage", "postgresql+psycopg://me@[::1]:5432,other-host:1/x"),
+        ("storage", "postgres:///x?host=/var/run/postgresql"),
+        ("storage", "postgresql://%2Fvar%2Frun/x"),
+        ("storage", "postgresql://"),
+        ("results", "abfs://container@account.dfs.core.windows.net/x"),
+        ("results", "hdfs://me@h:8020/x"),
+        ("results", "simplecache::s3://bucket/a@b:c"),
+        ("results", "dir::file:///a/b"),
+        ("results", "ftp://[::1]:21/x"),
+    ],
+)
+def test_addresses_that_are_good(key: str, address: str) -> None:
+    spec = StudySpec.from_table(edited(**{f"execution__{key}": address}))
+    assert getattr(spec.execution, key) == address
 
 
 @pytest.mark.parametrize(
