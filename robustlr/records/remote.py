@@ -8,8 +8,10 @@ without that promise may show one half written.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -62,11 +64,17 @@ class Remote:
         return True
 
     def fetch_result(self, key: str) -> bool:
-        """Bring the result of a cell here; False where there is none that reads as one."""
+        """Bring the result of a cell here; False where there is none that reads as one.
+
+        Its file has the time of the one there, which tells how fast the study goes.
+        """
         aside = self._paths.root / f".{key}.fetched"
-        data = self._try("read", lambda fs, root: _contents(fs, f"{root}/{self._result(key)}"))
+        name = self._result(key)
+        data = self._try("read", lambda fs, root: _contents(fs, f"{root}/{name}"))
         if data is None:
             return False
+        fs, root = self._place
+        when = _modified(fs, f"{root}/{name}")
         try:
             write_atomic(aside, data)
             read_record(aside)
@@ -75,6 +83,9 @@ class Remote:
         finally:
             aside.unlink(missing_ok=True)
         write_atomic(self._paths.cell(key), data)
+        if when is not None:
+            with suppress(OSError):  # another process may have replaced or removed it
+                os.utime(self._paths.cell(key), (when, when))
         return True
 
     def results(self) -> dict[str, int]:
@@ -145,6 +156,14 @@ def _contents(fs: Any, name: str) -> bytes | None:
     try:
         return bytes(fs.cat_file(name))
     except FileNotFoundError:
+        return None
+
+
+def _modified(fs: Any, name: str) -> float | None:
+    """Seconds since 1970; None where the file system does not tell."""
+    try:
+        return float(fs.modified(name).timestamp())
+    except Exception:  # every file system has errors of its own, and this is no reason to stop
         return None
 
 

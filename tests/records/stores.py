@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ class ObjectStore(AbstractFileSystem):
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
         return self._file(path).with_suffix(".object").read_bytes().partition(b"\0")[2]
+
+    def modified(self, path: str) -> datetime:
+        seconds = self._file(path).with_suffix(".object").stat().st_mtime
+        return datetime.fromtimestamp(seconds, UTC)
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         prefix = self._strip_protocol(path).rstrip("/") + "/"

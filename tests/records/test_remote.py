@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import fsspec
@@ -10,7 +11,7 @@ import pytest
 from robustlr.errors import StorageError
 from robustlr.records import Remote, RunPaths, RunStatus, empty_curve, read_record, write_result
 from robustlr.specs import StudySpec
-from robustlr.study import join, plan, prepare, work
+from robustlr.study import Watch, join, plan, prepare, work
 from tests.records.stores import FOLDER, register
 from tests.small_study import record_of, result_files, runner, small_spec
 
@@ -96,6 +97,29 @@ def test_a_failed_cell_is_replaced_by_the_result_of_another_machine(
     write_result(here.cell(cell.key), record_of(cell, RunStatus.FAILED), empty_curve())
     assert plan(spec_at(url), here).failed
     assert len(prepare(spec_at(url), here)[0].done) == 8
+
+
+@pytest.mark.parametrize("protocol", ["dir::file", "objects"])
+def test_a_fetched_result_keeps_its_time_which_tells_the_pace(
+    protocol: str, machines: tuple[RunPaths, RunPaths], tmp_path: Path, url: str
+) -> None:
+    """Of results that ended a minute apart, however fast they are fetched."""
+    here, there = machines
+    address = (
+        f"dir::file://{tmp_path / 'store'}" if protocol == "dir::file" else f"{protocol}://a/b"
+    )
+    prepare(spec_at(address), here)
+    work(here, "0", runner())
+    files = [*(tmp_path / "store").rglob("*.parquet"), *(tmp_path / "store").glob("*.object")]
+    assert len(files) >= 8
+    for minute, file in enumerate(sorted(files)):
+        os.utime(file, (1e9 + 60 * minute, 1e9 + 60 * minute))
+    Remote(address, there).pull()
+    times = sorted(there.cell(key).stat().st_mtime for key in result_files(there))
+    assert 1e9 <= times[0] < times[-1] < 1e9 + 60 * len(files)
+    pace = Watch(spec_at(address), there).look().cells_per_minute
+    assert pace == pytest.approx(60 * 7 / (times[-1] - times[0]))
+    assert len(set(times)) == 8
 
 
 @pytest.mark.parametrize(
