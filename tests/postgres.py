@@ -53,6 +53,20 @@ class Server:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.url_of(name)
 
+    def new_role(self, rights: str = "") -> tuple[str, str]:
+        """Make an empty database, and a role that may connect to it and has `rights`, such as
+        "CREATE ON SCHEMA public", beside: the address for the owner, and that for the role."""
+        import psycopg
+
+        name = f"role_{secrets.token_hex(4)}"
+        address = self.new_database(f"of_{name}")
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{self.password}'".encode())
+            connection.execute(b"REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # older than 15
+            if rights:
+                connection.execute(f"GRANT {rights} TO {name}".encode())
+        return address, address.replace(f"//{USER}:", f"//{name}:")
+
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -k {self.folder}"
         log = str(self.folder / "log")

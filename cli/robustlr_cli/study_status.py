@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustlr_cli._arguments import Json, Out, Storage, Study, locate
-from robustlr_cli._console import Refreshed, duration, facts_block, note, show_json, table_block
+from robustlr_cli._console import Refreshed, duration, facts_block, show_json, table_block
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from robustlr.records import RunPaths, RunRecord
     from robustlr.specs import Cell, StudySpec
-    from robustlr.study import Situation
+    from robustlr.study import Situation, WorkerState
 
 _PAUSE_SECONDS = 2.0
 
@@ -33,6 +33,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far a study is, who works on it, and what failed and why."""
+    from robustlr.errors import StorageError
     from robustlr.execution import Jobs
     from robustlr.study import Watch
 
@@ -42,21 +43,22 @@ def status(
     situation = watching.look()
     if as_json:
         show_json(_as_json(spec, paths, situation, jobs.states()))
-        return
-    with Refreshed() as screen, suppress(KeyboardInterrupt):
-        screen.show(_blocks(spec, paths, situation, jobs.states()))
-        while watch and _goes_on(situation):
-            time.sleep(_PAUSE_SECONDS)
-            situation = watching.look()
+    else:
+        with Refreshed() as screen, suppress(KeyboardInterrupt):
             screen.show(_blocks(spec, paths, situation, jobs.states()))
+            while watch and _goes_on(situation):
+                time.sleep(_PAUSE_SECONDS)
+                situation = watching.look()
+                screen.show(_blocks(spec, paths, situation, jobs.states()))
     if situation.trouble and not watch:
-        note(f"robustlr: {situation.trouble}")
+        raise StorageError(situation.trouble)
 
 
 def _goes_on(now: Situation) -> bool:
     """Whether something may still change: a queue that is silent has nothing to say when all cells
     have their results."""
-    return bool(now.unfinished or now.workers or (now.trouble and now.missing))
+    open_cells = now.missing + now.damaged + len(now.failed)
+    return bool(now.alive or (now.unfinished and open_cells) or (now.trouble and now.missing))
 
 
 def _with_its_storage(spec: StudySpec, paths: RunPaths) -> StudySpec:
@@ -83,7 +85,7 @@ def _facts(
         "missing": now.missing,
         "waiting": now.waiting,
         "running": now.running,
-        "workers alive": len(now.workers),
+        "workers alive": now.alive,
     }
     if aside := sum(1 for _ in paths.checkpoints.glob("*.safetensors")):
         facts["with a checkpoint"] = aside
@@ -111,7 +113,7 @@ def _blocks(
             (
                 state.worker,
                 state.host,
-                None if state.seconds is None else f"{duration(state.seconds)} ago",
+                _last_sign(state),
                 None if state.cell is None else cell_name(state.cell),
             )
             for state in now.workers
@@ -121,6 +123,11 @@ def _blocks(
         reasons = [(counted(cells), reason) for reason, cells in by_reason(now.failed)]
         blocks.append(table_block(["failed", "reason"], reasons))
     return blocks
+
+
+def _last_sign(state: WorkerState) -> str:
+    when = "" if state.seconds is None else f"{duration(state.seconds)} ago"
+    return when if state.alive else f"{when}, gone".removeprefix(", ")
 
 
 def _as_json(

@@ -42,11 +42,13 @@ class JournalQueue(CellQueue):
     Every change is one write under the file's lock, made after reading what others wrote. A full
     disk or a kill may leave the first lines of one: their order is such that no cell is lost by it.
     A worker is alive while it holds its lock file; the file's time is its last sign.
+
+    create: begin the study where it is not there, which is an error otherwise.
     """
 
     one_machine = True
 
-    def __init__(self, paths: RunPaths, name: str) -> None:
+    def __init__(self, paths: RunPaths, name: str, *, create: bool = True) -> None:
         self._paths = paths
         self._journal = Journal(paths.journal)
         self._storage = JournalStorage(self._journal)
@@ -55,6 +57,10 @@ class JournalQueue(CellQueue):
             try:  # to open is not to write
                 self._study = optuna.load_study(storage=self._storage, study_name=name)
             except KeyError:
+                if not create:
+                    raise StorageError(
+                        f"{paths.journal}: has no study '{name}'; `robustlr study run` begins it"
+                    ) from None
                 self._study = optuna.create_study(
                     storage=self._storage,
                     study_name=name,

@@ -34,17 +34,23 @@ def open_queue(
     *,
     patient: bool = False,
     patience: float = PATIENCE_SECONDS,
+    create: bool = True,
 ) -> CellQueue:
     """The queue of a study. Raises StorageError.
 
     patient: wait for a database that is away from the start, too. patience: seconds to wait.
+    create: begin a study that is not there, which is an error otherwise.
     """
     if spec.execution.storage:
         from robustlr.study.postgresql_queue import PostgresqlQueue
 
         return PostgresqlQueue(
-            spec.execution.storage, spec.name, patient=patient, patience=patience
+            spec.execution.storage,
+            spec.name,
+            patient=patient,
+            patience=patience,
+            create=create,
         )
     from robustlr.study.journal_queue import JournalQueue
 
-    return JournalQueue(paths, spec.name)
+    return JournalQueue(paths, spec.name, create=create)

@@ -17,9 +17,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robustlr.errors import StorageError
-from robustlr.specs import Cell, StudySpec
+from robustlr.specs import Cell, StudySpec, without_password
 from robustlr.study import statements as sql
 from robustlr.study.database import Database
+from robustlr.study.optuna_tables import create_study
 from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, IsDone, Sign, Tally, count
 
 if TYPE_CHECKING:
@@ -32,18 +33,20 @@ class PostgresqlQueue(CellQueue):
     """The trials of the study `name` in the database at `url`.
 
     patient: wait for a database that is away from the start. patience: seconds to wait for it
-    afterwards.
+    afterwards. create: make the study where it is not there, which is an error otherwise.
     """
 
     one_machine = False
 
-    def __init__(self, url: str, name: str, *, patient: bool, patience: float) -> None:
+    def __init__(
+        self, url: str, name: str, *, patient: bool, patience: float, create: bool = True
+    ) -> None:
         if missing := _missing_packages():
             raise StorageError(
                 f'a PostgreSQL storage needs {missing}: pip install "robustlr[postgresql]"'
             )
         self._database = Database(url, patience=patience if patient else 0.0)
-        self._name = name
+        self._name, self._shown, self._create = name, without_password(url), create
         self._study = self._database.run(self._find_or_create)
         self._database.patience = patience
 
@@ -53,11 +56,16 @@ class PostgresqlQueue(CellQueue):
             found = connection.execute(sql.STUDY, (self._name,)).fetchone()
             if found is not None:
                 return int(found[0])
+        if not self._create:
+            raise StorageError(
+                f"storage {self._shown}: has no study '{self._name}'; "
+                "`robustlr study run` or `worker` begins it, or name another database"
+            )
         from psycopg.errors import InsufficientPrivilege
 
         # Optuna makes its tables; two that do so at once would stumble over each other
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
-        _create_with_optuna(self._database, self._name)
+        create_study(self._database, self._shown, self._name)
         with (
             suppress(InsufficientPrivilege),
             connection.transaction(),
@@ -217,15 +225,3 @@ def _missing_packages() -> str:
     except ImportError:
         return "psycopg"
     return ""
-
-
-def _create_with_optuna(database: Database, name: str) -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(
-        "postgresql+psycopg://",
-        engine_kwargs={"creator": database.connect},  # so that one place alone reads addresses
-    )
-    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
-    storage.engine.dispose()

@@ -95,3 +95,14 @@ def is_anyone_alive(spec: StudySpec, queue: CellQueue) -> bool:
     """Whether a worker gave a sign of life lately, by the storage's own clock."""
     lately = _MISSED_BEATS * spec.execution.heartbeat_seconds
     return any(queue.one_machine or sign.seconds < lately for sign in queue.signs())
+
+
+def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
+    """Whether the worker behind a sign lives, to one look: `Vigil` watches before it takes a cell.
+
+    It does not where the sign is too old by the storage's own clock, or where its lock file, on
+    this machine, is free.
+    """
+    if sign.boot == boot() and sign.lock and not is_held(Path(sign.lock)):
+        return False
+    return queue.one_machine or sign.seconds < _MISSED_BEATS * spec.execution.heartbeat_seconds

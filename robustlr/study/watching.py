@@ -11,18 +11,23 @@ from robustlr.specs import Cell, StudySpec
 from robustlr.study.opening import open_queue
 from robustlr.study.plan import check_edits
 from robustlr.study.queue import CellQueue, Claim, Sign
+from robustlr.study.vigil import is_alive
 
 _RECENT = 50  # results that tell the throughput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
-    """worker, host: who. seconds: since its last sign of life. cell: what it trains, if any."""
+    """worker, host: who. seconds: since its last sign of life. cell: what it trains, if any.
+
+    alive: that sign is not too old, by the storage's own clock.
+    """
 
     worker: str
     host: str
     seconds: float | None
     cell: Cell | None
+    alive: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +35,8 @@ class Situation:
     """Cells by state, the workers, and how fast it goes.
 
     missing: without a result; of them, `running` are at work and `waiting` wait in the queue.
-    cells_per_minute: over the latest results; None before there are two. trouble: why the queue
-    could not be asked.
+    workers: who lives, and who is gone and still holds a cell. cells_per_minute: over the latest
+    results; None before there are two. trouble: why the queue could not be asked.
     """
 
     cells: int
@@ -47,20 +52,28 @@ class Situation:
     trouble: str = ""
 
     @property
+    def alive(self) -> int:
+        """Workers that live."""
+        return sum(worker.alive for worker in self.workers)
+
+    @property
     def unfinished(self) -> int:
         return self.waiting + self.running
 
     @property
     def seconds_left(self) -> float | None:
         """At the pace of the latest results; None while nobody works."""
-        if not self.workers or not self.cells_per_minute:
+        if not self.alive or not self.cells_per_minute:
             return None
         return 60.0 * self.unfinished / self.cells_per_minute
 
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at a study again and again; a result that it has read is not read again."""
+    """Looks at a study again and again, and changes nothing in its queue.
+
+    A result that it has read is not read again.
+    """
 
     spec: StudySpec
     paths: RunPaths
@@ -75,7 +88,8 @@ class Watch:
 
     def look(self) -> Situation:
         """How the study is now. A queue that cannot be asked is told as `trouble`."""
-        trouble, claims, signs, waiting = "", list[Claim](), list[Sign](), set[str]()
+        trouble, claims, waiting = "", list[Claim](), set[str]()
+        workers: tuple[WorkerState, ...] = ()
         try:
             pull_results(self.spec, self.paths)
         except StorageError as error:
@@ -86,7 +100,8 @@ class Watch:
         try:
             queue = self._opened()
             if queue is not None:
-                claims, signs, waiting = queue.running(), queue.signs(), queue.waiting()
+                claims, waiting = queue.running(), queue.waiting()
+                workers = self._workers(queue, claims, queue.signs())
         except StorageError as error:
             self._queue, trouble = None, str(error)
         return Situation(
@@ -98,7 +113,7 @@ class Watch:
             missing=len(self._cells) - len(records),
             waiting=len(waiting & self._cells.keys()),
             running=sum(claim.key in self._cells for claim in claims),
-            workers=self._workers(claims, signs),
+            workers=workers,
             cells_per_minute=_pace(times),
             trouble=trouble,
         )
@@ -124,20 +139,24 @@ class Watch:
         if self._queue is None and self.paths.spec.exists():
             if not self.spec.execution.storage and not self.paths.journal.exists():
                 return None
-            self._queue = open_queue(self.spec, self.paths, patience=0.0)
+            self._queue = open_queue(self.spec, self.paths, patience=0.0, create=False)
         return self._queue
 
-    def _workers(self, claims: list[Claim], signs: list[Sign]) -> tuple[WorkerState, ...]:
+    def _workers(
+        self, queue: CellQueue, claims: list[Claim], signs: list[Sign]
+    ) -> tuple[WorkerState, ...]:
         at_work = {claim.worker: self._cells.get(claim.key) for claim in claims}
         given = {sign.worker: sign for sign in signs}
+        alive = {sign.worker for sign in signs if is_alive(sign, self.spec, queue)}
         return tuple(
             WorkerState(
                 worker=worker.partition("#")[0],
                 host=given[worker].host if worker in given else "",
                 seconds=given[worker].seconds if worker in given else None,
                 cell=at_work.get(worker),
+                alive=worker in alive,
             )
-            for worker in sorted({*at_work, *given})
+            for worker in sorted({*at_work, *alive})
         )
 
 
@@ -149,7 +168,8 @@ def _stamp(path: Path) -> int | None:
 
 
 def _pace(times: list[float]) -> float | None:
-    """Results per minute over the latest ones, by the times of their files alone.
+    """Results per minute over the latest ones, by the times of their files alone, which are
+    those of the address where they were fetched from one.
 
     >>> _pace([0.0, 30.0, 60.0])
     2.0

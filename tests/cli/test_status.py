@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from robustlr.records import RunPaths
-from robustlr.specs import StudySpec, load_study
+from robustlr.errors import StorageError
+from robustlr.records import RunPaths, empty_curve
+from robustlr.specs import StudySpec, load_study, without_password
 from robustlr.study import (
+    Sign,
     Watch,
     hold,
     open_queue,
@@ -31,9 +34,12 @@ from robustlr.study import (
     with_storage,
     work,
 )
+from robustlr.study.locks import boot
+from robustlr.study.outcome import write_outcome
+from robustlr_cli.app import main
 from tests.cli.workers import SECONDS, finish, start, wait_until
 from tests.postgres import Server
-from tests.small_study import runner, small_spec, write_study
+from tests.small_study import record_of, runner, small_spec, write_study
 
 
 @pytest.fixture
@@ -75,6 +81,93 @@ def test_a_storage_that_is_away_is_told_beside_the_results(paths: RunPaths, data
     now = Watch(away, paths).look()
     assert now.completed == 8
     assert "postgresql://me@127.0.0.1:1/studies: cannot be reached" in now.trouble
+
+
+def test_a_worker_that_gave_no_sign_for_long_is_not_alive(paths: RunPaths, database: str) -> None:
+    """By the database's clock, here set forward; whoever holds a cell is listed all the same."""
+    spec = small_spec(execution={"storage": database})
+    _, queue = prepare(spec, paths)
+    for name in ("busy", "idle"):
+        queue.beat(Sign(name, "far", 1, 0.0))
+    assert queue.claim("busy") is not None
+    watching = Watch(spec, paths)
+    now = watching.look()
+    assert [(state.worker, state.alive) for state in now.workers] == [
+        ("busy", True),
+        ("idle", True),
+    ]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = jsonb_set(value_json::jsonb, '{at}', "
+            "to_jsonb((value_json::jsonb ->> 'at')::float - 61))::text WHERE key LIKE 'worker %'"
+        )
+    now = watching.look()
+    assert [(state.worker, state.alive) for state in now.workers] == [("busy", False)]
+    assert (now.alive, now.running, now.seconds_left) == (0, 1, None)
+
+
+def test_a_worker_of_this_machine_whose_lock_is_free_is_gone_at_once(
+    paths: RunPaths, database: str
+) -> None:
+    spec = small_spec(execution={"storage": database})
+    _, queue = prepare(spec, paths)
+    lock = hold(paths.worker_lock("w"))
+    assert lock is not None
+    queue.beat(Sign("w", "here", 1, 0.0, boot(), str(paths.worker_lock("w").resolve())))
+    assert Watch(spec, paths).look().alive == 1
+    lock.release()
+    assert Watch(spec, paths).look().alive == 0
+
+
+def test_the_watch_of_a_finished_study_ends_though_a_sign_was_left(
+    tmp_path: Path, paths: RunPaths, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a claim: its worker died after the result, before it could tell."""
+    study = write_study(tmp_path)
+    spec = with_storage(load_study(study), database)
+    _, queue = prepare(spec, paths)
+    queue.beat(Sign("gone", "far", 1, 0.0, boot(), str(paths.worker_lock("gone"))))
+    claim = queue.claim("gone")
+    assert claim is not None
+    write_outcome(paths, record_of(next(spec.cells())), empty_curve())
+    work(paths, "w", runner(), storage=database)
+    command = ["study", "status", str(study), "--out", str(paths.root), "--storage", database]
+    assert main([*command, "--watch"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"running +1 ", said)
+    assert re.search(r"workers alive +0 ", said)
+    assert re.search(r"gone +far +0 s ago, gone", said)
+
+
+def test_to_watch_is_not_to_write(
+    tmp_path: Path, paths: RunPaths, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not into a database that was named by mistake."""
+    study = write_study(tmp_path)
+    prepare(load_study(study), paths)
+    command = ["study", "status", str(study), "--out", str(paths.root), "--storage", database]
+    for more in ([], ["--json"]):
+        assert main([*command, *more]) == 1
+        said = capsys.readouterr().err
+        assert f"storage {without_password(database)}: has no study 'small'; " in said
+        assert said.count("\n") == 1
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT * FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    assert rows == []
+    journal = RunPaths(tmp_path / "other")
+    prepare(small_spec(name="another"), journal)
+    with pytest.raises(StorageError, match=r"journal.log: has no study 'small'; `robustlr study"):
+        open_queue(small_spec(), journal, create=False)
+
+
+def test_a_status_that_may_not_be_read_is_told_and_is_the_exit_code(
+    tmp_path: Path, paths: RunPaths, postgres: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, (address, reader) = write_study(tmp_path), postgres.new_role()
+    prepare(with_storage(load_study(study), address), paths)
+    command = ["study", "status", str(study), "--out", str(paths.root), "--storage", reader]
+    assert main(command) == 1
+    assert "permission denied for table studies" in capsys.readouterr().err
 
 
 @contextmanager

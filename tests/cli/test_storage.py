@@ -6,12 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from robustlr.records import RunPaths
+from robustlr.specs import load_study, without_password
+from robustlr.study import open_queue, with_storage
 from robustlr_cli.app import main
 from tests.cli.workers import finish, queue_of, slow_study, start, wait_until
 from tests.postgres import Server
-from tests.small_study import write_study
+from tests.small_study import small_spec, write_study
 
 SECRET = "s3cr3t"
 
@@ -80,6 +84,55 @@ def test_a_database_that_is_not_there(
     assert 'database "nowhere" does not exist' in said
     assert said.count("\n") == 1
     assert postgres.password not in said
+
+
+@pytest.mark.parametrize("command", ["run", "worker"])
+def test_a_role_that_may_not_make_tables(
+    tmp_path: Path, postgres: Server, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Which is PostgreSQL's default from 15 on."""
+    study, (_, address) = write_study(tmp_path), postgres.new_role()
+    more = ["--out", str(tmp_path / "run"), "--storage", address]
+    assert main(["study", command, str(study), *more]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "permission denied for schema public; let the owner of the database say `GRANT USAGE, "
+        in (said)
+    )
+    assert said.startswith(f"robustlr: storage {without_password(address)}: ")
+    assert said.count("\n") == 1
+    assert postgres.password not in said
+
+
+def test_a_role_that_was_given_the_right(tmp_path: Path, postgres: Server) -> None:
+    _, address = postgres.new_role("USAGE, CREATE ON SCHEMA public")
+    spec = with_storage(load_study(write_study(tmp_path)), address)
+    assert len(open_queue(spec, RunPaths(tmp_path / "run")).waiting()) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE alembic_version SET version_num = 'v9.9.9'", "is no longer compatible with the"),
+        ("ALTER TABLE studies RENAME study_name TO title", 'column "study_name" does not exist'),
+    ],
+)
+def test_a_database_of_another_optuna(
+    tmp_path: Path,
+    database: str,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    words: str,
+) -> None:
+    open_queue(small_spec(name="older", execution={"storage": database}), RunPaths(tmp_path))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(change.encode())
+    study, out = write_study(tmp_path), tmp_path / "run"
+    assert main(["study", "worker", str(study), "--out", str(out), "--storage", database]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert "unexpected" not in said
 
 
 OTHER_VERSION = "import robustlr\nrobustlr.__version__ = '0.0.1'\n"
