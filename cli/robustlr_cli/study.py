@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Plan, run and watch a study.", no_args_is_help=True)
 
 _MOST_REASONS = 5
+_ROUNDS = 3  # of a run whose results are lost as soon as they are there
 
 
 @app.command(epilog="Example: robustlr study run digits --workers 2")
@@ -62,16 +63,21 @@ def run(
     from robustlr.study import plan
 
     spec, paths = locate(study, out, storage)
-    if on is Place.SLURM:
-        run_on_slurm(study, spec, paths, workers, cells_per_gpu, detach=detach)
-    elif detach:
+    if detach and on is not Place.SLURM:
         raise typer.BadParameter("--detach needs --on slurm: a run here ends with its command")
-    else:
-        run_here(study, spec, paths, workers, cells_per_gpu)
-    if detach:
-        return
-    pull_results(spec, paths)
-    after = plan(spec, paths)
+    for rounds_left in reversed(range(_ROUNDS)):
+        if on is Place.SLURM:
+            run_on_slurm(study, spec, paths, workers, cells_per_gpu, detach=detach)
+        else:
+            run_here(study, spec, paths, workers, cells_per_gpu)
+        if detach:
+            return
+        pull_results(spec, paths)
+        after = plan(spec, paths)
+        lost = len(after.missing) + len(after.damaged)
+        if not (lost and rounds_left):
+            break
+        note(f"{spec.name}: {lost} results were lost or damaged meanwhile; their cells run again")
     note(f"{spec.name}: {_outcome(after)}; results in {paths.root}")
     if report and after.done:
         note("measuring and drawing the report ...")
@@ -82,6 +88,11 @@ def run(
         raise CellsFailedError(
             f"{len(after.failed)} of {len(after.cells)} cells failed; their logs are in "
             f"{paths.logs}, and the same command tries them again"
+        )
+    if lost:
+        raise CellsFailedError(
+            f"{lost} of {len(after.cells)} cells have no result that can be read, though they ran "
+            f"{_ROUNDS} times: see who else writes to {paths.cells}, and whether its disk is sound"
         )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from robustlr.records import RunPaths, load_results, read_spec, write_json
-from robustlr.specs import load_study, packaged_studies
+from robustlr.specs import StudySpec, load_study, packaged_studies
+from robustlr.study import plan, prepare, work
 from robustlr_cli.app import main
-from tests.small_study import small_spec, write_study
+from tests.small_study import runner, small_spec, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,46 @@ def error_of(capsys: pytest.CaptureFixture[str], *command: str, code: int = 1) -
     error = capsys.readouterr().err
     assert "Traceback" not in error
     return error
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, how: list[str]) -> None:
+    """Each round of a run answers at once, and then loses or cuts its first result, or does not."""
+
+    def run_here(study: str, spec: StudySpec, paths: RunPaths, *_: object) -> None:
+        prepare(spec, paths)
+        work(paths, "0", runner())
+        result, way = paths.cell(next(spec.cells()).key), how.pop(0)
+        if way == "lost":
+            result.unlink()
+        elif way == "cut":
+            os.truncate(result, 100)
+
+    monkeypatch.setattr("robustlr_cli.study.run_here", run_here)
+
+
+@pytest.mark.parametrize("way", ["lost", "cut"])
+def test_results_that_are_lost_meanwhile_are_made_again(
+    way: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, paths = write_study(here), RunPaths(here / "runs" / "small")
+    lose(monkeypatch, how=[way, ""])
+    assert main(["study", "run", str(study), "--no-report"]) == 0
+    said = capsys.readouterr().err
+    assert "small: 1 results were lost or damaged meanwhile; their cells run again" in said
+    assert "8 cells completed, 0 diverged; results" in said
+    assert len(plan(load_study(study), paths).done) == 8
+
+
+def test_results_that_are_lost_whenever_they_are_made_are_exit_code_3(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, ways = write_study(here), ["lost", "cut", "lost"]
+    lose(monkeypatch, ways)
+    line = error_of(capsys, "study", "run", str(study), "--no-report", code=3).splitlines()[-1]
+    assert line.startswith(
+        "robustlr: 1 of 8 cells have no result that can be read, though they ran"
+    )
+    assert ways == []
 
 
 @pytest.mark.slow
