@@ -28,6 +28,9 @@ _LOOK_SECONDS = 10.0  # between two questions to SLURM's controller, which serve
 _MOST_SUBMISSIONS_IN_VAIN = 2
 _TOLD = "robustlr: "  # in front of an error of a worker
 
+_Reached = tuple[int, frozenset[tuple[str, int]]]
+"""Cells that ended, and the checkpoints of others with their times."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ClusterDrive:
@@ -41,8 +44,8 @@ class ClusterDrive:
     workers: int
     folders: tuple[Path, ...] = ()
     _arrays: list[str] = field(default_factory=list)
-    _finished: int = -1  # cells, when jobs were last submitted
-    _in_vain: int = 0
+    _reached: _Reached | None = None  # when jobs were last submitted
+    _in_vain: int = 0  # submissions in a row of which nothing came
 
     def run(self, on_progress: Callable[[Snapshot], None], *, detach: bool = False) -> None:
         """Returns when every cell has a result or FAILED; with `detach`, when jobs are queued.
@@ -96,14 +99,25 @@ class ClusterDrive:
             alive = len(slurm.living(self._arrays))
         except ClusterError:  # a controller that is busy: the workers do not need it
             return
-        if finished == self._finished:  # nothing came of the last jobs, or not yet
+        reached = self._look(finished)
+        if reached == self._reached:  # nothing came of the last jobs, or not yet
             if alive:
                 return
             self._despair()
+        else:
+            self._in_vain = 0
         cells = math.ceil((tally.waiting + tally.running) / cells_per_job(self.spec))
         if jobs := max(min(self.workers, cells) - alive, 0):
-            self._finished = finished
+            self._reached = reached
             self._submit(jobs)
+
+    def _look(self, finished: int) -> _Reached:
+        """A cell that needs several jobs moves its checkpoint on in each of them."""
+        checkpoints = set()
+        for path in self.paths.checkpoints.glob("*.safetensors"):
+            with suppress(FileNotFoundError):  # its cell ended at this moment
+                checkpoints.add((path.stem, path.stat().st_mtime_ns))
+        return finished, frozenset(checkpoints)
 
     def _submit(self, jobs: int) -> None:
         self.paths.cluster.mkdir(exist_ok=True)
