@@ -30,12 +30,14 @@ def worker(
     folder. A worker begins a study that is not there yet, and never changes one that is.
     """
     from robustlr.errors import InterruptedStudyError
+    from robustlr.execution.slots import require_gpus
     from robustlr.execution.stopping import Stop
     from robustlr.execution.worker import run_worker
     from robustlr.study import join
 
     stop = Stop()
     spec, paths = locate(study, out, storage)
+    require_gpus(spec)
     sys.path[:0] = map(str, code_folders(study))
     name = f"{socket.gethostname()}-{os.getpid()}"
     join(spec, paths)

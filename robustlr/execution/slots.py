@@ -46,6 +46,12 @@ def slot_environments(spec: StudySpec, workers: int) -> list[dict[str, str]]:
     ]
 
 
+def require_gpus(spec: StudySpec) -> None:
+    """Raises SpecError where this process sees GPUs, and fewer than a cell asks for."""
+    if gpus := visible_gpus():
+        _groups(gpus, spec.training.processes_per_cell)
+
+
 def visible_gpus() -> list[str]:
     """Names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES spells them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -9,10 +9,17 @@ import pytest
 
 from robustlr.errors import SpecError
 from robustlr.execution import Drive
-from robustlr.execution.slots import default_workers, slot_environments, visible_gpus
+from robustlr.execution.slots import (
+    default_workers,
+    require_gpus,
+    slot_environments,
+    visible_gpus,
+)
 from robustlr.records import RunPaths
+from robustlr.specs import load_study
 from robustlr.study import plan
-from tests.small_study import small_spec
+from robustlr_cli.app import main
+from tests.small_study import small_spec, write_study
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,22 @@ def test_fewer_devices_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for call in (default_workers, lambda spec: slot_environments(spec, 1)):
         with pytest.raises(SpecError, match=r"asks for 4 GPUs .* and 2 can be used here \(4, 6\)"):
             call(small_spec(training={"processes_per_cell": 4}))
+
+
+def test_a_worker_of_its_own_accord_sees_the_gpus_of_a_cell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = write_study(tmp_path, more="processes_per_cell = 2")
+    command = ["study", "worker", str(study), "--out", str(tmp_path / "run")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6")
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("robustlr: a cell asks for 2 GPUs (training.processes_per_cell), and 1 ")
+    assert not (tmp_path / "run").exists()
+    spec = load_study(study)
+    for enough in ("", "4,6", "4,6,7"):  # none: it trains on the CPU
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", enough)
+        require_gpus(spec)
 
 
 @pytest.mark.slow
