@@ -5,6 +5,7 @@ The parent trains nothing and imports no torch: it watches, requeues what died, 
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -80,7 +81,7 @@ class Drive:
                 storage = self.spec.execution.storage
                 self._workers[slot] = WorkerProcess.start(
                     self.paths,
-                    self._name(slot),
+                    self._life(slot),
                     {**environment, **({STORAGE_VARIABLE: storage} if storage else {})},
                     self.folders,
                 )
@@ -92,12 +93,12 @@ class Drive:
             if status is None:
                 continue
             said = self._workers.pop(slot).last_words()
-            held = [claim for claim in self._held(queue) if claim.owner == self._name(slot)]
-            if status == 0 and not held:
+            if status == 0:  # it has told the queue what became of its cells
                 self._fruitless = 0
                 continue
             if status > 0:
                 raise RobustlrError(said)
+            held = [claim for claim in queue.running() if claim.worker == worker.worker]
             self._fruitless = 0 if held else self._fruitless + 1
             if self._fruitless == _MOST_FRUITLESS_DEATHS:
                 raise RobustlrError(
@@ -109,12 +110,19 @@ class Drive:
 
     def _held(self, queue: CellQueue) -> list[Claim]:
         """What workers of ours have taken."""
-        names = {self._name(slot) for slot in range(self.workers)}
-        return [claim for claim in queue.running() if claim.owner in names]
+        ours = {worker.worker for worker in self._workers.values()}
+        return [claim for claim in queue.running() if claim.worker in ours]
 
     def _name(self, slot: int) -> str:
-        """Of the worker in a slot: unique over all machines that share the storage."""
+        """Of the worker in a slot: unique in the study's folder."""
         return f"{socket.gethostname()}-{slot}" if self.spec.execution.storage else str(slot)
+
+    def _life(self, slot: int) -> str:
+        """Of a new worker in a slot: unique over all machines that share the storage, of which two
+        may have the same name.
+        """
+        name = self._name(slot)
+        return f"{name}#{secrets.token_hex(6)}" if self.spec.execution.storage else name
 
     def _dismiss(self) -> None:
         """Let the workers put their cells aside, which a second interruption cuts short."""

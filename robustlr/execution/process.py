@@ -16,33 +16,36 @@ from robustlr.records import RunPaths
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """process: ``python -m robustlr.execution.worker``. line: our end of its lifeline."""
+    """process: ``python -m robustlr.execution.worker``. worker: whose its claims are, "name" or
+    "name#life". line: our end of its lifeline.
+    """
 
     process: subprocess.Popen[bytes]
+    worker: str
     line: socket.socket
     log: Path
 
     @classmethod
     def start(
-        cls, paths: RunPaths, name: str, environment: Mapping[str, str], folders: Iterable[Path]
+        cls, paths: RunPaths, worker: str, environment: Mapping[str, str], folders: Iterable[Path]
     ) -> WorkerProcess:
-        """Start the worker `name`; its output goes to its log.
+        """Start a worker; its output goes to its name's log.
 
         folders: put in front of its import path.
         """
         inherited = os.environ.get("PYTHONPATH")
         path = [*map(str, folders), *([inherited] if inherited else [])]
         ours, theirs = lifeline()
-        log = paths.worker_log(name)
+        log = paths.worker_log(worker.partition("#")[0])
         with theirs, open(log, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "robustlr.execution.worker", str(paths.root), name],
+                [sys.executable, "-m", "robustlr.execution.worker", str(paths.root), worker],
                 stdin=theirs.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path)},
             )
-        return cls(process, ours, log)
+        return cls(process, worker, ours, log)
 
     def ended(self) -> int | None:
         """Its exit status, minus the signal that killed it; None while it runs."""

@@ -27,14 +27,14 @@ from robustlr.study import CellQueue, agree_on_code, hold, open_queue, with_stor
 from robustlr.workloads import Workload, build_workload, code_hash
 
 
-def main(root: str, name: str) -> int:
+def main(root: str, worker: str) -> int:
     """Exit status: 0 when no cell is left, 1 when the study cannot go on."""
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     paths = RunPaths(Path(root))
     try:
-        run_worker(paths, name, stop)
+        run_worker(paths, worker, stop)
     except RobustlrError as error:
         if error.__cause__ is not None:  # the user's own mistake: the log has its traceback
             with suppress(OSError):
@@ -45,29 +45,32 @@ def main(root: str, name: str) -> int:
         with suppress(OSError):
             traceback.print_exc()
         what = one_line(f"{type(error).__name__}: {error}")
-        tell_parent(f"unexpected {what} (a bug; see {paths.worker_log(name)})")
+        tell_parent(f"unexpected {what} (a bug; see {paths.worker_log(worker.partition('#')[0])})")
         return 1
     return 0
 
 
 def run_worker(
-    paths: RunPaths, name: str, stop: Stop, *, storage: str | None = None, wait: bool = False
+    paths: RunPaths, worker: str, stop: Stop, *, storage: str | None = None, wait: bool = False
 ) -> int:
     """Take cells of the study in `paths` until none is left; how many got their result here.
 
-    stop: says when to put the cell aside and end. storage: the queue's address, where the folder
-    or the environment does not tell it whole. wait: stay while others are at work, in case one of
-    them vanishes. Raises RobustlrError where the study cannot go on.
+    worker: its name, or "name#life"; several machines need a life, and one is made up where there
+    is none. stop: says when to put the cell aside and end. storage: the queue's address, where the
+    folder or the environment does not tell it whole. wait: stay while others are at work, in case
+    one of them vanishes. Raises RobustlrError where the study cannot go on.
     """
+    name, _, life = worker.partition("#")
     lock = hold(paths.worker_lock(name))
     if lock is None:
         raise StorageError(f"{paths.root}: worker {name} is at work already")
     try:
         spec = with_storage(read_spec(paths), storage)
         _check(spec, open_queue(spec, paths, patient=True))
-        life = f"{name}#{secrets.token_hex(3)}" if spec.execution.storage else name
+        if spec.execution.storage and not life:
+            worker = f"{name}#{secrets.token_hex(3)}"
         run_cell = partial(_run_cell, spec, paths, stop)
-        return work(paths, life, run_cell, storage=storage, wait=wait, stop=stop)
+        return work(paths, worker, run_cell, storage=storage, wait=wait, stop=stop)
     finally:
         lock.release()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,38 @@ def test_a_slot_that_is_free_is_filled_while_a_cell_waits(
     assert newly_started(waiting=0, running=2) == []
     assert newly_started(waiting=1, running=2) == ["1"]  # the others are busy, perhaps for hours
     assert newly_started(waiting=1, running=2) == []  # it has not taken the cell yet
+
+
+@dataclass
+class Ended:
+    """A worker process that has ended."""
+
+    worker: str
+    status: int
+
+    def ended(self) -> int:
+        return self.status
+
+    def last_words(self) -> str:
+        return "nothing"
+
+
+@pytest.mark.parametrize(("status", "lost"), [(-9, {"ours"}), (0, set())])
+def test_a_run_takes_cells_from_its_own_workers_alone(
+    paths: RunPaths, database: str, status: int, lost: set[str]
+) -> None:
+    """Though a run on another machine gives its workers the same names, as hosts may have one."""
+    spec = small_spec(execution={"storage": database})
+    _, queue = prepare(spec, paths)
+    driving = Drive(spec=spec, paths=paths, workers=1)
+    cells = {cell.key: cell for cell in spec.cells()}
+    vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells)
+    ours, theirs, former = (driving._life(0) for _ in range(3))
+    held = {"ours": queue.claim(ours), "theirs": queue.claim(theirs), "former": queue.claim(former)}
+    driving._workers[0] = Ended(ours, status)  # type: ignore[assignment]
+    assert driving._held(queue) == [held["ours"]]
+    driving._bury(queue, vigil)
+    assert {name for name, claim in held.items() if claim not in queue.running()} == lost
 
 
 def test_a_trial_left_over_from_a_finished_cell_is_only_ended(paths: RunPaths) -> None:
