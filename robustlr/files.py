@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises StorageError (full disk, no permission); `path` then still holds what it held.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # containers that share a folder may have the same process ids
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

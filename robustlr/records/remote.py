@@ -9,6 +9,7 @@ without that promise may show one half written.
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,7 +69,7 @@ class Remote:
 
         Its file has the time of the one there, which tells how fast the study goes.
         """
-        aside = self._paths.root / f".{key}.fetched"
+        aside = self._paths.root / f".{key}.{secrets.token_hex(4)}.tmp"
         name = self._result(key)
         data = self._try("read", lambda fs, root: _contents(fs, f"{root}/{name}"))
         if data is None:

@@ -100,7 +100,7 @@ def check_edits(spec: StudySpec, paths: RunPaths) -> None:
 def prepare(
     spec: StudySpec, paths: RunPaths, *, workers: Iterable[str] = ()
 ) -> tuple[Plan, CellQueue]:
-    """Make the queue hold exactly the cells that are to run; the caller holds the run lock.
+    """Make the queue hold exactly the cells that are to run.
 
     Damaged results are put aside under another name, trials of dead workers are ended, and
     every cell without a result waits. workers: names the caller will give to its own; those of
@@ -119,7 +119,7 @@ def prepare(
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
     if not is_anyone_alive(spec, queue):
         queue.forget_agreements(AGREEMENTS)
-        for folder in (paths.cells, paths.checkpoints):
+        for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
             for leftover in folder.glob(".*.tmp"):  # of writers that were killed
                 leftover.unlink(missing_ok=True)
     done = {record.cell.key for record in current.done}

@@ -120,6 +120,24 @@ def test_a_disk_that_fills_up_while_writing(result: Path, monkeypatch: pytest.Mo
     assert os.listdir(result.parent) == ["cell.parquet"]
 
 
+def test_two_writers_of_one_process_id_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in two containers that share a folder."""
+    replace = os.replace
+
+    def overtaken(source: Any, target: Any) -> None:
+        monkeypatch.undo()
+        write_atomic(tmp_path / "file", b"of the other")
+        assert (tmp_path / "file").read_bytes() == b"of the other"
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", overtaken)
+    write_atomic(tmp_path / "file", b"ours")
+    assert (tmp_path / "file").read_bytes() == b"ours"
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written: No such file or directory"):
         write_atomic(tmp_path / "no" / "file", b"data")

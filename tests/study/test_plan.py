@@ -107,10 +107,11 @@ def test_a_damaged_result_is_put_aside_and_made_again(paths: RunPaths) -> None:
 
 def test_leftovers_of_killed_writers_are_removed(paths: RunPaths) -> None:
     run_all(small_spec(), paths)
-    leftover = paths.cells / ".abc.parquet.123.tmp"
-    leftover.write_bytes(b"half")
+    leftovers = [paths.cells / ".abc.parquet.123.tmp", paths.root / ".spec.json.123-ab.tmp"]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
     prepare(small_spec(), paths)
-    assert not leftover.exists()
+    assert not any(leftover.exists() for leftover in leftovers)
 
 
 def test_a_result_whose_trial_was_never_told_is_not_run_again(paths: RunPaths) -> None:
