@@ -37,7 +37,7 @@ class Database:
 
     def __init__(self, url: str, *, patience: float) -> None:
         self._url = libpq_url(url)
-        self._shown = without_password(url)
+        self.shown = without_password(url)
         self.patience = patience
 
     def run(self, operation: Callable[[Connection[Any], bool], T]) -> T:
@@ -59,19 +59,19 @@ class Database:
                 self.close()
                 error = e
             except psycopg.Error as e:
-                raise StorageError(f"storage {self._shown}: {_said(e)}") from None
+                raise StorageError(f"storage {self.shown}: {_said(e)}") from None
             else:
                 if told:
-                    _LOG.warning("storage %s: answers again", self._shown)
+                    _LOG.warning("storage %s: answers again", self.shown)
                 return result
             refused = any(sign in str(error) for sign in _REFUSALS)
             if refused or time.monotonic() - started >= self.patience:
-                raise StorageError(f"storage {self._shown}: cannot be reached: {_said(error)}")
+                raise StorageError(f"storage {self.shown}: cannot be reached: {_said(error)}")
             if again and not told:  # one lost connection is no news: the next may come at once
                 told = True
                 _LOG.warning(
                     "storage %s: cannot be reached: %s; it is tried again for %.0f minutes",
-                    *(self._shown, _said(error), self.patience / 60),
+                    *(self.shown, _said(error), self.patience / 60),
                 )
             again = True
             time.sleep(pause * random.uniform(0.5, 1.0))
@@ -90,7 +90,7 @@ class Database:
             )
         except psycopg.ProgrammingError:  # its text may hold the password
             raise StorageError(
-                f"storage {self._shown}: is not an address PostgreSQL can read; characters such as "
+                f"storage {self.shown}: is not an address PostgreSQL can read; characters such as "
                 "'%', '@', '/' or a space in a password are written '%25', '%40', '%2F', '%20'"
             ) from None
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")

@@ -219,12 +219,14 @@ class JournalQueue(CellQueue):
             raise StorageError(f"the study's journal lost its study: {error}") from error
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Those of cells: somebody may put others into the study with Optuna."""
         try:
-            return self._storage.get_all_trials(
+            trials = self._storage.get_all_trials(
                 self._study_id, deepcopy=False, states=states or None
             )
         except KeyError as error:
             raise StorageError(f"the study's journal lost its study: {error}") from error
+        return [trial for trial in trials if CELL in trial.user_attrs]
 
 
 def _claim(trial: FrozenTrial, worker: str) -> Claim:

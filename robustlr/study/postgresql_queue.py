@@ -55,6 +55,7 @@ class PostgresqlQueue(CellQueue):
         if tables != (None,):
             found = connection.execute(sql.STUDY, (self._name,)).fetchone()
             if found is not None:
+                self._refuse_foreign(connection, int(found[0]))
                 return int(found[0])
         if not self._create:
             raise StorageError(
@@ -74,6 +75,14 @@ class PostgresqlQueue(CellQueue):
         found = connection.execute(sql.STUDY, (self._name,)).fetchone()
         assert found is not None
         return int(found[0])
+
+    def _refuse_foreign(self, connection: Connection[Any], study: int) -> None:
+        """Somebody's own Optuna study may have the name; its trials are no cells."""
+        if connection.execute(sql.IS_FOREIGN, {"study": study}).fetchone() == (True,):
+            raise StorageError(
+                f"storage {self._database.shown}: holds another study of the name '{self._name}', "
+                "whose trials are no cells; give this study another name, or name another database"
+            )
 
     def add(
         self, cells: Iterable[Cell], spec: StudySpec, *, is_done: IsDone = lambda cell: False
@@ -182,7 +191,8 @@ class PostgresqlQueue(CellQueue):
         )
 
     def forget(self, worker: str) -> None:
-        self.forget_agreements(_WORKER_PREFIX + worker)
+        forgotten = (self._study, _WORKER_PREFIX + worker)
+        self._database.run(lambda c, _: c.execute(sql.FORGET_WORKER, forgotten) and None)
 
     def signs(self) -> list[Sign]:
         rows = self._database.run(
@@ -219,7 +229,7 @@ def _distribution(name: str, **attributes: object) -> str:
 
 
 def _missing_packages() -> str:
-    """What of psycopg and SQLAlchemy cannot be imported."""
+    """psycopg, where it cannot be imported."""
     try:
         import psycopg  # noqa: F401
     except ImportError:

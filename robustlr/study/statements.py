@@ -6,12 +6,25 @@ as text. `state` is an enumeration of the database.
 
 STUDY = "SELECT study_id FROM studies WHERE study_name = %s"
 
+IS_FOREIGN = """
+SELECT EXISTS (SELECT FROM trials WHERE study_id = %(study)s) AND NOT EXISTS (
+    SELECT FROM trials JOIN trial_user_attributes a USING (trial_id)
+    WHERE study_id = %(study)s AND a.key = 'cell'
+)
+"""
+"""Whether none of the study's trials is ours. Trials without a cell, which somebody may put into
+a study of ours with Optuna, are passed over everywhere below."""
+
 INDEX = """
 CREATE INDEX IF NOT EXISTS robustlr_waiting ON trials (study_id, number) WHERE state = 'WAITING'
 """
 """Finds the next waiting trial in the same time however many there are."""
 
 LOCK_STUDY = "SELECT study_id FROM studies WHERE study_id = %s FOR UPDATE"
+
+_IS_CELL = """
+    EXISTS (SELECT FROM trial_user_attributes WHERE trial_id = t.trial_id AND key = 'cell')
+"""
 
 _ATTRIBUTES = """
     (SELECT json_object_agg(key, value_json) FROM trial_user_attributes WHERE trial_id = t.trial_id)
@@ -43,9 +56,9 @@ FROM added JOIN cells USING (number), LATERAL (
 ) AS attribute (name, value)
 """
 
-CLAIM = """
+CLAIM = f"""
 WITH next AS (
-    SELECT trial_id FROM trials WHERE study_id = %(study)s AND state = 'WAITING'
+    SELECT trial_id FROM trials t WHERE study_id = %(study)s AND state = 'WAITING' AND {_IS_CELL}
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE trials t SET state = 'RUNNING', datetime_start = now() AT TIME ZONE 'utc'
@@ -66,7 +79,7 @@ SELECT t.trial_id, t.number, (
 
 RUNNING = f"""
 SELECT t.trial_id, t.number, {_ATTRIBUTES} FROM trials t
-WHERE t.study_id = %s AND t.state = 'RUNNING' ORDER BY t.number
+WHERE t.study_id = %s AND t.state = 'RUNNING' AND {_IS_CELL} ORDER BY t.number
 """
 
 STATE = "SELECT state::text FROM trials WHERE trial_id = %(trial)s"
@@ -142,5 +155,7 @@ VALUES (%(study)s, %(key)s, %(value)s) ON CONFLICT (study_id, key) DO NOTHING
 """
 
 AGREED = "SELECT value_json FROM study_user_attributes WHERE study_id = %(study)s AND key = %(key)s"
+
+FORGET_WORKER = "DELETE FROM study_user_attributes WHERE study_id = %s AND key = %s"
 
 FORGET = "DELETE FROM study_user_attributes WHERE study_id = %s AND starts_with(key, %s)"

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from sqlalchemy import NullPool
 
+from robustlr.errors import StorageError
 from robustlr.records import RunPaths
 from robustlr.specs import StudySpec
 from robustlr.study import CellQueue, Claim, Sign, open_queue
@@ -162,6 +163,31 @@ def test_a_wider_grid_joins_the_same_study(paths: RunPaths, storage: str) -> Non
     assert {cell.key for cell in wider.cells()} <= queue.waiting()
     values = {trial.params["schedule"] for trial in in_optuna(paths, storage).trials}
     assert values == {"fixed", "cosine", "linear"}
+
+
+def test_trials_that_are_no_cells_are_passed_over(paths: RunPaths, storage: str) -> None:
+    queue = filled(paths, storage, seeds=1)
+    study = in_optuna(paths, storage)
+    study.add_trial(optuna.create_trial(value=-1.0))
+    study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.RUNNING))
+    for _ in range(2):
+        study.enqueue_trial({"peak_lr": 0.1})
+    keys = {cell.key for cell in small_spec(seeds=1).cells()}
+    assert queue.waiting() == keys
+    assert {claimed(queue).key for _ in keys} == keys
+    assert queue.claim("a") is None
+    assert {claim.key for claim in queue.running()} == keys
+    assert queue.tally(keys).best_value is None
+
+
+def test_a_study_of_somebody_else_is_refused(paths: RunPaths, database: str) -> None:
+    queue = open_queue(spec_on(database), paths)  # which makes the tables
+    study = in_optuna(paths, database)
+    study.enqueue_trial({"x": 1.0})
+    with pytest.raises(StorageError, match="another study of the name 'small', whose trials are"):
+        open_queue(spec_on(database), paths)
+    queue.add(small_spec().cells(), small_spec())
+    assert len(open_queue(spec_on(database), paths).waiting()) == 8
 
 
 @pytest.mark.parametrize("finishes", [False, True])
