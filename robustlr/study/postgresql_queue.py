@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -141,19 +142,29 @@ class PostgresqlQueue(CellQueue):
         stored = None if math.isinf(value) else value
         kind = "FINITE" if stored is not None else "INF_POS" if value > 0 else "INF_NEG"
         told = {"trial": claim.trial, "value": stored, "kind": kind}
-        return self._database.run(lambda c, _: c.execute(sql.COMPLETE, told).fetchone() is not None)
+
+        def tell(connection: Connection[Any], again: bool) -> bool:
+            if connection.execute(sql.COMPLETE, told).fetchone() is not None:
+                return True
+            if not again:
+                return False
+            # nobody else tells the trial as complete: a trial has one owner
+            return connection.execute(sql.STATE, told).fetchone() == ("COMPLETE",)
+
+        return self._database.run(tell)
 
     def fail(self, claim: Claim, reason: str) -> bool:
         return self.take_away(claim, reason, retry=False)
 
     def take_away(self, claim: Claim, reason: str, *, retry: bool, blame: bool = True) -> bool:
-        ended = {"trial": claim.trial, "reason": json.dumps(reason)}
+        mark = json.dumps(secrets.token_hex(8))  # others may end it for the same reason
+        ended = {"trial": claim.trial, "reason": json.dumps(reason), "mark": mark}
 
-        def end(connection: Connection[Any], _: bool) -> bool:
+        def end(connection: Connection[Any], tried: bool) -> bool:
             connection.execute(sql.LOCK_STUDY, (self._study,))
             trial = connection.execute(sql.FAIL, ended).fetchone()
             if trial is None:
-                return False
+                return tried and connection.execute(sql.IS_MARKED, ended).fetchone() == (True,)
             if retry:
                 again = {
                     "study": self._study,

@@ -102,8 +102,17 @@ WITH told AS (
     RETURNING trial_id
 )
 INSERT INTO trial_user_attributes (trial_id, key, value_json)
-SELECT trial_id, 'reason', %(reason)s FROM told
+SELECT trial_id, name, value
+FROM told, (VALUES ('reason', %(reason)s), ('mark', %(mark)s)) AS attribute (name, value)
 RETURNING trial_id
+"""
+"""The mark tells whoever never heard the answer that it was they who ended the trial."""
+
+IS_MARKED = """
+SELECT EXISTS (
+    SELECT FROM trial_user_attributes
+    WHERE trial_id = %(trial)s AND key = 'mark' AND value_json = %(mark)s
+)
 """
 
 AGAIN = """

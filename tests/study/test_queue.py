@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psycopg
 import pytest
 from sqlalchemy import NullPool
 
@@ -230,6 +233,51 @@ def test_signs_of_life_are_listed_until_the_worker_ends(paths: RunPaths, databas
     assert (signs[1].boot, signs[1].lock) == ("boot", "lock")
     queue.forget("b#1")
     assert [sign.worker for sign in queue.signs()] == ["a#2"]
+
+
+def lose_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the connection break right after the next commit."""
+    transaction = psycopg.Connection.transaction
+
+    @contextmanager
+    def broken(self: Any) -> Iterator[Any]:
+        with transaction(self) as inside:
+            yield inside
+        monkeypatch.undo()
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(psycopg.Connection, "transaction", broken)
+
+
+def test_an_answer_that_got_lost_changes_nothing(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = filled(paths, database)
+    lose_the_next_answer(monkeypatch)
+    first = claimed(queue)
+    assert queue.running() == [first]
+    lose_the_next_answer(monkeypatch)
+    assert queue.complete(first, 1.0)
+    second = claimed(queue)
+    lose_the_next_answer(monkeypatch)
+    assert queue.take_away(second, "gone", retry=True)
+    assert not queue.take_away(second, "gone", retry=True)
+    states = Counter(trial.state.name for trial in in_optuna(paths, database).trials)
+    assert states == {"COMPLETE": 1, "FAIL": 1, "WAITING": 7}
+
+
+def test_a_lost_answer_takes_nothing_that_another_took(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = filled(paths, database)
+    claim = claimed(queue)
+    assert open_queue(spec_on(database), paths).take_away(claim, "gone", retry=True)
+    for tell in (
+        lambda: queue.take_away(claim, "gone", retry=True),
+        lambda: queue.complete(claim, 1.0),
+    ):
+        lose_the_next_answer(monkeypatch)
+        assert not tell()
 
 
 def _drain(root: Path, storage: str, worker: str, results: Any) -> None:
