@@ -23,9 +23,14 @@ from robustlr.specs import Cell, StudySpec
 
 def standing_record(paths: RunPaths, key: str, remote: Remote | None = None) -> RunRecord | None:
     """The record of a cell that is not to be run again, here or there; None where it is."""
+    record = _standing_here(paths, key)
+    if record is None and remote is not None and remote.fetch_result(key):
+        record = _standing_here(paths, key)
+    return record
+
+
+def _standing_here(paths: RunPaths, key: str) -> RunRecord | None:
     try:
-        if remote is not None and not paths.cell(key).exists():
-            remote.fetch_result(key)
         record = read_record(paths.cell(key))
     except DataError:
         return None
@@ -50,19 +55,30 @@ class Standing:
 
 def write_outcome(
     paths: RunPaths, record: RunRecord, curve: pl.DataFrame, remote: Remote | None = None
-) -> None:
-    """Write a cell's result, which no checkpoint outlives, here and there. Raises StorageError."""
+) -> RunRecord:
+    """Write a cell's result, which no checkpoint outlives, here and there; the record that stands.
+
+    A failure never replaces a result: whoever tells it may have been stopped for so long that
+    another has finished the cell. Raises StorageError.
+    """
+    if record.status is RunStatus.FAILED:
+        standing = standing_record(paths, record.cell.key, remote)
+        if standing is not None:
+            return standing
     write_result(paths.cell(record.cell.key), record, curve)
     if remote is not None:
         remote.push_result(record.cell.key)
     with suppress(OSError):
         paths.checkpoint(record.cell.key).unlink(missing_ok=True)
+    return record
 
 
 def record_failure(
     paths: RunPaths, cell: Cell, reason: str, remote: Remote | None = None
 ) -> RunRecord:
-    """Write down that a cell FAILED. Raises StorageError."""
+    """Write down that a cell FAILED, unless it has a result; the record that stands.
+
+    Raises StorageError.
+    """
     record = RunRecord(cell=cell, status=RunStatus.FAILED, reason=reason)
-    write_outcome(paths, record, empty_curve(), remote)
-    return record
+    return write_outcome(paths, record, empty_curve(), remote)

@@ -17,7 +17,7 @@ from pathlib import Path
 from robustlr.records import RunPaths, remote_of
 from robustlr.specs import Cell, StudySpec
 from robustlr.study.locks import boot, is_held
-from robustlr.study.outcome import record_failure, standing_record
+from robustlr.study.outcome import record_failure
 from robustlr.study.queue import CellQueue, Claim, Sign
 
 _MISSED_BEATS = 6
@@ -64,16 +64,18 @@ class Vigil:
                 self._watched.pop(worker, None)
 
     def take_back(self, claim: Claim, reason: str, *, retry: bool = True) -> None:
-        """End an attempt whose worker is gone; the cell waits again, or has failed."""
+        """End an attempt whose worker is gone; the cell waits again, or has failed.
+
+        The failure is written first: who is killed in between leaves a trial that runs, which the
+        next one finds, and not a cell that nobody knows of.
+        """
         cell = self.cells.get(claim.key)
         retry = retry and cell is not None
         last = claim.attempt > self.spec.execution.max_retries
-        ours = self.queue.take_away(claim, reason, retry=retry and not last)
-        if not (ours and cell is not None and retry and last):
-            return
-        remote = remote_of(self.spec, self.paths)
-        if standing_record(self.paths, cell.key, remote) is None:
+        if cell is not None and retry and last and self.queue.holds(claim):
+            remote = remote_of(self.spec, self.paths)
             record_failure(self.paths, cell, f"{reason}, {claim.attempt} times", remote)
+        self.queue.take_away(claim, reason, retry=retry and not last)
 
     def _is_gone(self, worker: str, sign: Sign | None, now: float) -> bool:
         if sign is None and self.queue.one_machine:

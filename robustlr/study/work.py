@@ -97,7 +97,7 @@ def _attempt(
         if not queue.holds(claim):
             print(f"cell {claim.key}: another worker has taken it over; this result is discarded")
             return False
-        write_outcome(paths, record, curve, remote)
+        record = write_outcome(paths, record, curve, remote)
     if record.status is RunStatus.FAILED:
         return queue.fail(claim, record.reason)
     return queue.complete(claim, record.value)

@@ -117,6 +117,49 @@ def test_a_cell_that_was_lost_too_often_has_failed(
     assert (record.status, record.reason) == (RunStatus.FAILED, "its worker is gone, 2 times")
 
 
+def test_a_failure_is_written_down_before_the_queue_hears_of_it(
+    paths: RunPaths, database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed in between leaves a trial that the next one ends."""
+    queue, vigil, claim = watched(paths, database, max_retries=0)
+
+    def killed(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(queue), "take_away", killed)
+        with pytest.raises(KeyboardInterrupt):
+            vigil.take_back(claim, "its worker is gone")
+    assert queue.holds(claim)
+    assert [record.cell.key for record in plan(vigil.spec, paths).failed] == [claim.key]
+    vigil.take_back(claim, "its worker is gone")
+    assert not queue.holds(claim)
+
+
+def test_a_worker_that_was_stopped_before_it_wrote_its_failure_replaces_no_result(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_spec(seeds=1, execution={"storage": database})
+    _, queue = prepare(spec, paths)
+    holds = type(queue).holds
+
+    def stopped_after(self: CellQueue, claim: Claim) -> bool:
+        held = holds(self, claim)
+        monkeypatch.undo()
+        theirs = open_queue(spec, paths)
+        assert theirs.take_away(claim, "its worker is gone", retry=True)
+        assert work(paths, "fast", runner(), storage=database) == 4
+        return held
+
+    def fail(cell: Cell) -> Any:
+        raise RuntimeError("no memory here")
+
+    monkeypatch.setattr(type(queue), "holds", stopped_after)
+    assert work(paths, "slow", fail, storage=database) == 0
+    after = plan(spec, paths)
+    assert (len(after.done), after.failed) == (4, ())
+
+
 def test_a_slow_worker_that_comes_back_discards_its_result(
     paths: RunPaths, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
