@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules.base import Feedback, FeedbackSchedule
+from robustlr.schedules.explosion import Suspicion, suspected
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
 
 _TESTS_PER_WARMUP = 50
-_EXPLOSION = 2.0  # how far above all before a block must lie, in ranges of those before
 
 PASSED, NON_FINITE, EXPLODED = "minimum_passed", "non_finite_loss", "loss_exploded"
 NEVER_FIRED, NEVER_TESTED = "test_never_fired", "too_short_to_test"
@@ -37,6 +37,7 @@ class AutoWarmupState:
     step: of the last feedback, −1 before any. blocks: the warmup's losses. tests, positives:
     tests so far, and how many of the last ones in a row were positive. probability: of the last
     test, 0 where the losses were no higher than before (the checks of `minimum_test`).
+    suspicion: that the loss has just exploded.
     switch_step, reason, reached, multiplier: once the warmup has ended, when, why (one of this
     module's constants), the multiplier that it had reached, and m_s.
     """
@@ -47,16 +48,19 @@ class AutoWarmupState:
     tests: int = 0
     positives: int = 0
     probability: float | None = None
+    suspicion: Suspicion | None = None
     switch_step: int | None = None
     reason: str | None = None
     reached: float | None = None
     multiplier: float | None = None
 
-    def at(self, step: int, blocks: LossBlocks) -> AutoWarmupState:
+    def at(
+        self, step: int, blocks: LossBlocks, suspicion: Suspicion | None = None
+    ) -> AutoWarmupState:
         """The same at another step. Every update makes one: `dataclasses.replace` costs 7 times
         as much."""
         return AutoWarmupState(
-            step, self.num_steps, blocks, self.tests, self.positives, self.probability,
+            step, self.num_steps, blocks, self.tests, self.positives, self.probability, suspicion,
             self.switch_step, self.reason, self.reached, self.multiplier,
         )  # fmt: skip
 
@@ -78,10 +82,11 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         at m_s and does so over the last cooldown_fraction of the horizon.
 
     The learning rate goes back to the one at the minimum of the fitted curve; the weights are
-    not rewound. There is no waiting for tests where the loss explodes (a block's mean exceeds
-    all before by twice their range) or is not finite: that ends the warmup at once, at the
-    minimum so far. A learning rate cannot revive weights that are not finite: a loop of your own
-    must not apply such a loss's gradient, and the study's loop ends the run as diverged.
+    not rewound. There is no waiting for tests where the loss explodes (a block's mean exceeds all
+    before by twice their range, and the next two losses do not come back either) or is not
+    finite: that ends the warmup, at the minimum so far. A learning rate cannot revive
+    weights that are not finite: a loop of your own must not apply such a loss's gradient, and the
+    study's loop ends the run as diverged.
 
     >>> schedule = AutoWarmup(min_multiplier=0.01)
     >>> state = schedule.init(400)
@@ -147,12 +152,14 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
             return state
         if state.switch_step is not None:
             return state.at(step, state.blocks)
+        before = state.blocks if state.suspicion is None else state.suspicion.before
         if not math.isfinite(loss):
-            return self._ended(state.at(step, state.blocks), NON_FINITE, self.judged(state.blocks))
+            return self._ended(state.at(step, before), NON_FINITE, self.judged(before))
         blocks = state.blocks.add(loss)
-        if _exploded(state.blocks, blocks):  # the minimum is sought without it
-            return self._ended(state.at(step, state.blocks), EXPLODED, self.judged(state.blocks))
-        state = state.at(step, blocks)
+        suspicion = suspected(state.suspicion, state.blocks, blocks, loss)
+        if suspicion is not None and suspicion.confirmed:  # the minimum is sought without it
+            return self._ended(state.at(step, before), EXPLODED, self.judged(before))
+        state = state.at(step, blocks, suspicion)
         over = step >= self.warmup_steps(state.num_steps)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
@@ -201,8 +208,12 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         }
 
     def load(self, values: Mapping[str, Any]) -> AutoWarmupState:
-        blocks = {**values["blocks"], "means": tuple(values["blocks"]["means"])}
-        return AutoWarmupState(**{**values, "blocks": LossBlocks(**blocks)})
+        held = values.get("suspicion")
+        parts = {
+            "blocks": LossBlocks.load(values["blocks"]),
+            "suspicion": None if held is None else Suspicion.load(held),
+        }
+        return AutoWarmupState(**{**values, **parts})
 
     def judged(self, blocks: LossBlocks) -> Verdict | None:
         """What the process says of `blocks`, whether or not the checks hold; None of too few."""
@@ -233,19 +244,9 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         return dataclasses.replace(
             state,
             blocks=LossBlocks(),
+            suspicion=None,
             switch_step=state.step,
             reason=reason,
             reached=reached,
             multiplier=min(multiplier, reached),
         )
-
-
-def _exploded(before: LossBlocks, after: LossBlocks) -> bool:
-    """Whether the block that the last loss has completed lies far above all `before` it."""
-    if after.pending or len(before.means) < MIN_POINTS:
-        return False
-    last, highest = after.means[-1], max(before.means)
-    if last <= highest:
-        return False
-    spread = highest - min(before.means)
-    return spread > 0.0 and last > highest + _EXPLOSION * spread

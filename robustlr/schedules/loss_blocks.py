@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MAX_BLOCKS = 128
 
@@ -26,6 +28,11 @@ class LossBlocks:
     means: tuple[float, ...] = ()
     pending: int = 0
     partial: float = 0.0
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> LossBlocks:
+        """From its fields, also after a round trip through JSON."""
+        return cls(**{**values, "means": tuple(values["means"])})
 
     @property
     def losses(self) -> int:

@@ -260,10 +260,24 @@ def test_non_finite_before_any_test(losses: list[float], expected: float) -> Non
     assert state.multiplier == pytest.approx(expected)
 
 
+FALL = [2.3 - 0.01 * step for step in range(100)]
+
+
 def test_an_explosion_is_not_waited_for() -> None:
-    losses = [2.3 - 0.01 * step for step in range(100)]
-    state = run(AutoWarmup(test_every=50), [*losses, 50.0, 1e9], 400)[-1]
-    assert (state.reason, state.switch_step) == (EXPLODED, 100)
+    schedule = AutoWarmup(test_every=50)
+    state = run(schedule, [*FALL, 50.0, 1e3, 1e9], 400)[-1]
+    assert (state.reason, state.switch_step) == (EXPLODED, 102)
+    assert state.multiplier == pytest.approx(1e-5 ** (1 - 100 / 200), rel=0.01)  # without it
+    nan = run(schedule, [*FALL, 50.0, math.nan], 400)[-1]
+    assert (nan.reason, nan.switch_step, nan.multiplier) == (NON_FINITE, 101, state.multiplier)
+
+
+@pytest.mark.parametrize("outliers", [[50.0], [50.0, 1e6], [50.0, 60.0, 1.0, 1e3, 1e3]])
+def test_an_outlier_is_no_explosion(outliers: list[float]) -> None:
+    losses = [*FALL, *outliers, *[1.3 - 0.01 * step for step in range(80)]]
+    states = run(AutoWarmup(), losses, 400)
+    assert states[100].suspicion is not None
+    assert (states[-1].reason, states[-1].suspicion) == (None, None)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
