@@ -26,7 +26,8 @@ from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judg
 
 _TESTS_PER_WARMUP = 50
 
-PASSED, NON_FINITE, EXPLODED = "minimum_passed", "non_finite_loss", "loss_exploded"
+PASSED, PASSED_AT_END = "minimum_passed", "minimum_passed_at_end"
+NON_FINITE, EXPLODED = "non_finite_loss", "loss_exploded"
 NEVER_FIRED, NEVER_TESTED = "test_never_fired", "too_short_to_test"
 
 
@@ -71,8 +72,8 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
 
     min_multiplier: q = lr_min/lr_max, in (0, 1). warmup: "exponential" or "linear".
     max_warmup_fraction: in (0, 1]; a warmup that never finds a minimum ends after this share
-        of the horizon. Its last test then stands alone: where it is positive, the learning rate
-        goes back, otherwise it goes on from the one reached.
+        of the horizon, at the last update at the latest. Its last test then stands alone: where
+        it is positive, the learning rate goes back, otherwise it goes on from the one reached.
     test_every: updates between tests; 0 takes W/50, rounded up. A test needs 8 losses.
     confidence, votes, lengthscale: of a test, see `robustlr.schedules.minimum_test.judge`; it is
         positive where its checks hold and its probability exceeds the confidence. Telemetry and
@@ -160,7 +161,7 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if suspicion is not None and suspicion.confirmed:  # the minimum is sought without it
             return self._ended(state.at(step, before), EXPLODED, self.judged(before))
         state = state.at(step, blocks, suspicion)
-        over = step >= self.warmup_steps(state.num_steps)
+        over = step >= min(self.warmup_steps(state.num_steps), state.num_steps - 1)
         if not over and (step + 1) % self.cadence(state.num_steps):
             return state
         verdict = None
@@ -177,8 +178,10 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
             if state.positives >= self.patience:
                 return self._ended(state, PASSED, verdict)
             verdict = verdict if positive else None
+        if over and verdict is not None:
+            return self._ended(state, PASSED_AT_END, verdict)
         if over:
-            return self._ended(state, NEVER_FIRED if state.tests else NEVER_TESTED, verdict)
+            return self._ended(state, NEVER_FIRED if state.tests else NEVER_TESTED, None)
         return state
 
     def multiplier(self, state: AutoWarmupState) -> float:

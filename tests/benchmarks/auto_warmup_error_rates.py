@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 
 from robustlr.records import write_atomic
 from robustlr.schedules import AutoWarmup, Feedback
-from robustlr.schedules.auto_warmup import EXPLODED, PASSED, AutoWarmupState
+from robustlr.schedules.auto_warmup import (
+    EXPLODED,
+    PASSED,
+    PASSED_AT_END,
+    AutoWarmupState,
+)
 
 FloatArray = NDArray[np.float64]
 Curve = Callable[[FloatArray], FloatArray]
@@ -83,8 +88,8 @@ def simulate(
 
 
 def stopped(state: AutoWarmupState) -> bool:
-    """Whether the warmup took the minimum for passed, before it was over anyway."""
-    return state.reason in (PASSED, EXPLODED)
+    """Whether the warmup took the minimum for passed."""
+    return state.reason in (PASSED, PASSED_AT_END, EXPLODED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +149,8 @@ def main() -> None:
         "# auto_warmup: error rates on simulated losses\n\n"
         f"{arguments.simulations:,} simulations per cell and kind, default options, seeds from 0; "
         "noise is the standard deviation of one loss relative to its mean. False stops: a switch "
-        f"on a loss that never rises ({falling}). Missed stops: none before the longest warmup is "
-        f"over on a loss with a minimum ({dips}). The last column is the share of these in which "
+        f"on a loss that never rises ({falling}). Missed stops: none by the end of the longest "
+        f"warmup on a loss with a minimum ({dips}). The last column is the share of these in which "
         "the learning rate after the switch is within a factor 3 of the best one.\n\n"
         f"{rows}\n\n"
         "Remade by `python tests/benchmarks/auto_warmup_error_rates.py "

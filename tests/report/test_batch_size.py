@@ -185,6 +185,15 @@ def test_several_budgets_make_a_family_each() -> None:
     ]
 
 
+@pytest.mark.parametrize("reason", ["minimum_passed_at_end", "loss_exploded", "non_finite_loss"])
+def test_a_warmup_whose_last_test_fired_did_fire(reason: str) -> None:
+    plain = over_batch_sizes(optimizers=["sgd"], batch_sizes=[32, 125])
+    outcomes = plain.runs["outcome"].str.replace("test_never_fired", reason)
+    runs = plain.runs.with_columns(outcomes)
+    results = Results(runs=runs, curves=plain.curves, points_per_decade=2)
+    assert picked_frame(results, measured(results))["never_fired"].sum() == 0.0
+
+
 @pytest.mark.slow
 def test_the_report_shows_them_before_its_settings(tmp_path: Path) -> None:
     results = over_batch_sizes(optimizers=["sgd"], batch_sizes=[32, 125], indices=range(-4, 5))

@@ -23,6 +23,7 @@ from robustlr.schedules.auto_warmup import (
     NEVER_TESTED,
     NON_FINITE,
     PASSED,
+    PASSED_AT_END,
     AutoWarmupState,
 )
 from robustlr.schedules.loss_blocks import MAX_BLOCKS, LossBlocks
@@ -174,19 +175,25 @@ def test_default_cadence_gives_short_runs_enough_tests() -> None:
     assert AutoWarmup(test_every=7).cadence(10**6) == 7
 
 
-ENDINGS: dict[str | None, tuple[AutoWarmup, list[float]]] = {
+def late_vee() -> list[float]:
+    """200 losses whose minimum is so late that three positive tests do not fit in."""
+    u = np.arange(200) / 100
+    return [float(loss) for loss in 0.3 + 4.0 * np.abs(u - 0.85)]
+
+
+ENDINGS: dict[str, tuple[AutoWarmup, list[float]]] = {
     PASSED: (AutoWarmup(), vee(400)),
     EXPLODED: (AutoWarmup(after="constant"), [2.3 - 0.01 * t for t in range(100)] + [9.0] * 300),
     NON_FINITE: (AutoWarmup(warmup="linear"), [*vee(400)[:90], *[math.nan] * 310]),
     NEVER_FIRED: (AutoWarmup(after="constant"), [2.0 - t / 400 for t in range(400)]),
+    PASSED_AT_END: (AutoWarmup(test_every=12), late_vee()),
     NEVER_TESTED: (AutoWarmup(), [1.0] * 9),
-    None: (AutoWarmup(max_warmup_fraction=1.0), [2.0 - t / 400 for t in range(400)]),
 }
-"""A run for every way in which a warmup can end, and one whose horizon ends first."""
+"""A run for every way in which a warmup can end."""
 
 
 @pytest.mark.parametrize("reason", ENDINGS)
-def test_a_state_read_back_goes_on_alike_from_every_step(reason: str | None) -> None:
+def test_a_state_read_back_goes_on_alike_from_every_step(reason: str) -> None:
     schedule, losses = ENDINGS[reason]
     states = run(schedule, losses, len(losses))
     assert states[-1].reason == reason
@@ -302,12 +309,19 @@ def test_a_test_that_never_fires_goes_on_from_the_rate_reached() -> None:
 
 
 def test_the_last_test_stands_alone() -> None:
-    # the minimum is so late that three positive tests do not fit in
-    u = np.arange(200) / 100
-    losses = (0.3 + 4.0 * np.abs(u - 0.85)).tolist()
-    state = run(AutoWarmup(test_every=12), losses, 200)[-1]
-    assert (state.reason, state.switch_step) == (NEVER_FIRED, 100)
+    state = run(AutoWarmup(test_every=12), late_vee(), 200)[-1]
+    assert (state.reason, state.switch_step) == (PASSED_AT_END, 100)
     assert state.multiplier == pytest.approx(1e-5**0.15, rel=0.5)
+
+
+@pytest.mark.parametrize("num_steps", [20, 101, 400])
+def test_a_warmup_as_long_as_the_run_ends_at_its_last_update(num_steps: int) -> None:
+    losses = [2.0 - step / num_steps for step in range(num_steps)]
+    schedule = AutoWarmup(max_warmup_fraction=1.0)
+    states = run(schedule, losses, num_steps)
+    assert states[-2].reason is None
+    assert (states[-1].reason, states[-1].switch_step) == (NEVER_FIRED, num_steps - 1)
+    assert schedule.multiplier(states[-1]) == pytest.approx(1e-5 ** (1 / num_steps))
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 5, 12])
@@ -315,7 +329,7 @@ def test_runs_too_short_to_test_say_so(num_steps: int) -> None:
     schedule = AutoWarmup()
     states = run(schedule, [1.0] * num_steps, num_steps)
     assert all(0.0 <= schedule.multiplier(state) <= 1.0 for state in states)
-    assert states[-1].reason in (NEVER_TESTED, None)
+    assert states[-1].reason == NEVER_TESTED
 
 
 @pytest.mark.parametrize(
