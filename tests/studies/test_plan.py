@@ -39,6 +39,12 @@ def test_a_study_without_its_data_is_counted(name: str) -> None:
     assert f"{flops / 1e14 / 3600:.0f}" == TOLD[name][1], "GPU-hours at 100 TFLOP/s"
 
 
+def test_photographs_are_decoded_by_more_than_one_process() -> None:
+    for name in OF_THE_PAPERS:
+        if "imagenet" in {workload.kind for workload in STUDIES[name].workload}:
+            assert STUDIES[name].execution.threads_per_cell >= 8
+
+
 def test_wide_resnet_has_the_published_cost() -> None:
     """WRN-28-10: 5.2 billion multiply-adds an image of 32 × 32 (arXiv 1605.07146, table 4)."""
     spec = STUDIES["cifar10-annealing"]
