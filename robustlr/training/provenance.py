@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 import robustlr
+from robustlr.workloads.versions import installed_versions
 
 _PACKAGES = ("torch", "accelerate", "numpy", "pytorch_optimizer")
 
@@ -18,11 +18,7 @@ _PACKAGES = ("torch", "accelerate", "numpy", "pytorch_optimizer")
 def provenance(device: str) -> dict[str, str]:
     """Versions, device and the git commit of the current folder; read once per process."""
     facts = {"robustlr": robustlr.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    facts.update(installed_versions(*_PACKAGES))
     facts["platform"] = platform.platform()
     facts["device"] = (
         torch.cuda.get_device_name() if device.startswith("cuda") else _processor_name()

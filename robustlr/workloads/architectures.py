@@ -7,9 +7,11 @@ the network, runs code that comes with a model, or reads pickled weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +104,21 @@ def make_model(config: Any, task: Task, weights: str | None = None) -> nn.Module
             f"or of another shape, such as {wrong[0]}"
         )
     return _single(model)
+
+
+@lru_cache(maxsize=8)  # every cell's record tells it
+def weights_version(weights: str) -> str:
+    """The folder and the hash of the safetensors in it, for records. Raises WorkloadError."""
+    digest = hashlib.sha256()
+    folder = _safe_folder(weights)
+    try:
+        for path in sorted(folder.glob("*.safetensors")):
+            digest.update(path.name.encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise WorkloadError(f"weights in {weights} cannot be read: {error.strerror}") from error
+    return f"{weights}: sha256 {digest.hexdigest()[:16]}"
 
 
 def _single(model: nn.Module) -> nn.Module:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -29,9 +30,17 @@ from robustlr.workloads.augmentation import Augmentation
 from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
 from robustlr.workloads.image_classification import ImageClassification
-from robustlr.workloads.image_rows import ImageRows, ShapeError, as_tensor, fixed_split, read_rows
+from robustlr.workloads.image_rows import (
+    ImageRows,
+    ShapeError,
+    as_tensor,
+    data_version,
+    fixed_split,
+    read_rows,
+)
 from robustlr.workloads.image_tensors import ImageTensors, Normalization
 from robustlr.workloads.resnet18 import ResNet18
+from robustlr.workloads.versions import installed_versions
 from robustlr.workloads.wide_resnet import WideResNet
 
 _SIZE = 32
@@ -89,31 +98,47 @@ class Cifar(ImageClassification):
         return torch.zeros(size, 3, self.size, self.size), torch.zeros(size, dtype=torch.int64)
 
     def examples(self, split: Split, seed: int) -> ImageTensors:
-        source = Source(self.path, size=_DOWNLOAD)
-        columns = (self.label_column, self.classes)
-        images, labels = _load(source, *columns, self.valid_share, self.limit, self.size)[split]
+        images, labels = self._data.parts[split]
         augmentation = self._augmentation if split == "train" else None
         return ImageTensors(images, labels, self.normalization, augmentation)
+
+    def provenance(self) -> Mapping[str, str]:
+        return {"data": self._data.version} | installed_versions("datasets", "pillow")
+
+    @property
+    def _data(self) -> _Data:
+        source = Source(self.path, size=_DOWNLOAD)
+        columns = (self.label_column, self.classes)
+        return _load(source, *columns, self.valid_share, self.limit, self.size)
 
     @property
     def _augmentation(self) -> Augmentation:
         return Augmentation(self.padding, self.flip, self.cutout)
 
 
+@dataclass(frozen=True)
+class _Data:
+    """parts: uint8 images and int64 labels of every split. version: which they are, in words."""
+
+    parts: Mapping[Split, tuple[Tensor, Tensor]]
+    version: str
+
+
 @lru_cache(maxsize=2)  # cells of a worker share their data
 def _load(
     source: Source, label: str, classes: int, valid_share: float, limit: int, size: int
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """uint8 images and int64 labels of every split."""
+) -> _Data:
 
     def read(split: str) -> ImageRows:
         return read_rows(source, split, image="img", label=label, classes=classes, limit=limit)
 
     train, valid = fixed_split(read("train"), valid_share)
-    return {
+    splits: dict[Split, ImageRows] = {"train": train, "valid": valid, "test": read("test")}
+    parts = {
         split: (_averaged(rows.decode(_framed), size), rows.labels)
-        for split, rows in (("train", train), ("valid", valid), ("test", read("test")))
+        for split, rows in splits.items()
     }
+    return _Data(parts, data_version(source.path, splits))
 
 
 def _framed(image: Any) -> Tensor:

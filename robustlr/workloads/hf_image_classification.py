@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from robustlr.errors import SpecError
-from robustlr.workloads.architectures import make_config
+from robustlr.workloads.architectures import make_config, weights_version
 from robustlr.workloads.augmentation import Augmentation
 from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
@@ -30,7 +30,8 @@ from robustlr.workloads.image_classification import ImageClassification
 from robustlr.workloads.image_classifier import image_classifier
 from robustlr.workloads.image_examples import IMAGENET, ImageExamples, image_examples
 from robustlr.workloads.image_files import Framing
-from robustlr.workloads.image_rows import ImageRows, fixed_split, read_rows
+from robustlr.workloads.image_rows import ImageRows, data_version, fixed_split, read_rows
+from robustlr.workloads.versions import installed_versions
 
 _FASHION_MNIST = "zalando-datasets/fashion_mnist"
 
@@ -108,19 +109,34 @@ class HFImageClassification(ImageClassification):
         padding = self.padding if self.crop == "shift" else 0
         return Augmentation(padding, self.flip, self.cutout)
 
+    def provenance(self) -> Mapping[str, str]:
+        facts = {"data": self._data_version}
+        if self.weights:
+            facts["weights"] = weights_version(self.weights)
+        return facts | installed_versions("datasets", "pillow", "transformers")
+
     @cached_property
-    def _splits(self) -> dict[Split, ImageExamples]:
+    def _data_version(self) -> str:
+        return data_version(self.path, self._rows)
+
+    @cached_property
+    def _rows(self) -> dict[Split, ImageRows]:
         train = self._read(self.train_split)
         if self.valid_split:
             valid = self._read(self.valid_split)
         else:
             train, valid = fixed_split(train, self.valid_share)
+        return {"train": train, "valid": valid, "test": self._read(self.test_split)}
+
+    @cached_property
+    def _splits(self) -> dict[Split, ImageExamples]:
         seen = Framing(self.size, self.central, random=False)
         trained = Framing(self.size, self.central, random=self.crop == "box", flip=self.flip)
+        rows = self._rows
         return {
-            "train": image_examples(train, trained, IMAGENET, self._augmentation),
-            "valid": image_examples(valid, seen, IMAGENET),
-            "test": image_examples(self._read(self.test_split), seen, IMAGENET),
+            "train": image_examples(rows["train"], trained, IMAGENET, self._augmentation),
+            "valid": image_examples(rows["valid"], seen, IMAGENET),
+            "test": image_examples(rows["test"], seen, IMAGENET),
         }
 
     def _read(self, split: str) -> ImageRows:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 
 from robustlr.errors import DataError, one_line
+from robustlr.workloads.base import Split
 from robustlr.workloads.hub import EncodedImages, Source, load_rows
+
+_HASHED = 100  # images of a split whose files a record's hash is of
 
 
 def as_tensor(image: Any) -> Tensor:
@@ -51,6 +55,14 @@ class ImageRows:
             reason = one_line(str(error)) if known else "its format is unknown"
             raise DataError(f"{self.files.name(row)} cannot be decoded: {reason}") from error
 
+    def digest(self) -> bytes:
+        """SHA-256 of every label, and of the files of up to a hundred examples, evenly spaced."""
+        digest = hashlib.sha256(self.labels.numpy().astype("<i8").tobytes())
+        count = min(_HASHED, len(self))
+        for place in (torch.arange(count) * len(self) // count).tolist():
+            digest.update(self.files[int(self.rows[place])])
+        return digest.digest()
+
     def decode(self, frame: Callable[[Any], Tensor]) -> Tensor:
         """Every image in memory: uint8, [N, 3, H, W]. frame: a PIL image to [3, H, W].
 
@@ -67,6 +79,13 @@ class ImageRows:
             out[position] = image
         assert out is not None, "a split has rows"
         return out
+
+
+def data_version(path: str, splits: Mapping[Split, ImageRows]) -> str:
+    """Which images these are, for records: where from, how many, and the hash of their digests."""
+    sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in splits.items())
+    digest = hashlib.sha256(b"".join(rows.digest() for rows in splits.values()))
+    return f"{path}: {sizes} images, sha256 {digest.hexdigest()[:16]}"
 
 
 class ShapeError(ValueError):

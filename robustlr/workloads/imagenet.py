@@ -31,7 +31,8 @@ from robustlr.workloads.image_classification import ImageClassification
 from robustlr.workloads.image_classifier import image_classifier
 from robustlr.workloads.image_examples import IMAGENET, ImageExamples, image_examples
 from robustlr.workloads.image_files import Framing
-from robustlr.workloads.image_rows import ImageRows, fixed_split, read_rows
+from robustlr.workloads.image_rows import ImageRows, data_version, fixed_split, read_rows
+from robustlr.workloads.versions import installed_versions
 
 _ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resnet50": ("resnet", {}),
@@ -113,8 +114,25 @@ class ImageNet(ImageClassification):
     def examples(self, split: Split, seed: int) -> ImageExamples:
         return self._splits[split]
 
+    def provenance(self) -> Mapping[str, str]:
+        libraries = installed_versions("datasets", "pillow", "transformers")
+        return {"data": self._data_version} | libraries
+
+    @cached_property
+    def _data_version(self) -> str:
+        return data_version(self.path, self._rows)
+
     @cached_property
     def _splits(self) -> dict[Split, ImageExamples]:
+        framing = Framing(self.size, flip=self.flip, area=(self.smallest_area, 1.0))
+        seen = Framing(self.size, self.central, random=False)
+        return {
+            split: image_examples(rows, framing if split == "train" else seen, IMAGENET)
+            for split, rows in self._rows.items()
+        }
+
+    @cached_property
+    def _rows(self) -> dict[Split, ImageRows]:
         source = Source(
             self.path,
             size="about 150 GB",
@@ -132,10 +150,4 @@ class ImageNet(ImageClassification):
             )
 
         train, valid = fixed_split(read("train"), self.valid_share)
-        framing = Framing(self.size, flip=self.flip, area=(self.smallest_area, 1.0))
-        seen = Framing(self.size, self.central, random=False)
-        return {
-            "train": image_examples(train, framing, IMAGENET),
-            "valid": image_examples(valid, seen, IMAGENET),
-            "test": image_examples(read("validation"), seen, IMAGENET),
-        }
+        return {"train": train, "valid": valid, "test": read("validation")}

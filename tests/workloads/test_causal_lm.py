@@ -125,6 +125,7 @@ def test_weights_to_begin_with(wikitext: Path, tmp_path: Path) -> None:
     workload = build(
         "hf_causal_lm", wikitext, architecture=str(tmp_path), weights=str(tmp_path), context=8
     )
+    assert workload.provenance()["weights"].startswith(f"{tmp_path}: sha256 ")
     model = workload.model(0)
     for first, second in zip(given.parameters(), model.parameters(), strict=True):
         assert torch.equal(first, second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,15 @@ def test_examples_are_the_same_each_time(workload: Workload, split: Split) -> No
     everything = torch.arange(len(first))
     assert len(first) == len(second) > 0
     assert equal(list(first.batch(everything)), list(second.batch(everything)))
+
+
+def test_records_tell_which_data_it_was(spec: WorkloadSpec, workload: Workload) -> None:
+    facts = workload.provenance()
+    assert facts == build_workload(spec).provenance()
+    assert all(isinstance(value, str) for value in facts.values())
+    if spec.kind in ON_DISK:
+        assert "sha256" in (facts.get("data") or facts["text"])
+        assert facts["datasets"] == version("datasets")
 
 
 def test_splits_have_one_shape_and_type(workload: Workload) -> None:

@@ -76,6 +76,35 @@ def photos(tmp_path: Path) -> Path:
     return write_imagefolder(tmp_path / "photos", splits={"train": 6, "validation": 2, "test": 3})
 
 
+def test_records_tell_one_image_or_label_from_another(photos: Path) -> None:
+    def version() -> str:
+        return hf(photos, valid_split="validation").provenance()["data"]
+
+    first = version()
+    assert f"{photos}: 18 train, 6 valid, 9 test images, sha256 " in first
+    assert version() == first
+    image = photos / "test" / "class_1" / "0.jpg"
+    data = image.read_bytes()
+    image.write_bytes((photos / "test" / "class_2" / "0.jpg").read_bytes())
+    assert version() != first
+    image.write_bytes(data)
+    assert version() == first
+    image.unlink()
+    assert version() != first
+
+
+def test_records_tell_the_weights_it_began_with(photos: Path, tmp_path: Path) -> None:
+    def version(seed: int) -> str:
+        folder = tmp_path / str(seed)
+        torch.manual_seed(seed)
+        hf(photos).model(seed).classifier.save_pretrained(folder)  # type: ignore[operator, union-attr]
+        return hf(photos, weights=str(folder)).provenance()["weights"].partition(": ")[2]
+
+    assert version(1) == version(1)
+    assert version(1) != version(2)
+    assert "weights" not in hf(photos).provenance()
+
+
 def test_a_named_validation_split_is_used(photos: Path) -> None:
     named, held = hf(photos, valid_split="validation"), hf(photos, valid_share=0.5)
     assert [len(named.examples(split, 0)) for split in ("train", "valid", "test")] == [18, 6, 9]  # type: ignore[arg-type]
