@@ -41,7 +41,8 @@ class HFImageClassification(ImageClassification):
     """Images and labels of any data set of Hugging Face, and any classifier of transformers.
 
     path: folder, Parquet file or hub id; subset: its configuration or subfolder. valid_split: its
-    name, or "" for valid_share of the training split. classes: of the labels, 0 … classes − 1.
+    name, or "" for valid_share of the training split. classes: of the labels, 0 … classes − 1, as
+    many as the data names if it does.
     architecture: name, folder, file or hub id; architecture_options: by their names in its
     configuration. weights: folder of safetensors, or "" for fresh ones.
     size: images are resized to size × size pixels. crop: in training by a random box ("box"), by
@@ -148,4 +149,5 @@ class HFImageClassification(ImageClassification):
             label=self.label_column,
             classes=self.classes,
             limit=self.limit,
+            all_named=True,
         )

@@ -93,29 +93,43 @@ class ShapeError(ValueError):
 
 
 def read_rows(
-    source: Source, split: str, *, image: str, label: str, classes: int, limit: int = 0
+    source: Source,
+    split: str,
+    *,
+    image: str,
+    label: str,
+    classes: int,
+    limit: int = 0,
+    all_named: bool = False,
 ) -> ImageRows:
     """The split's images and labels, not decoded yet.
 
-    classes: labels are 0 … classes − 1, or 0: as many as the data names. limit: at most so many,
-    evenly spaced over the split; 0 for all.
-    Raises DataError as `load_rows` does, for a label out of range, and for one class only.
+    classes: labels are 0 … classes − 1. limit: at most so many, evenly spaced over the split; 0 for
+    all. all_named: where the data names its classes, `classes` must be their number.
+    Raises DataError as `load_rows` does, for a label out of range, for one class only, and for
+    another number of names.
     """
     table = load_rows(source, split, [image, label])
     labels = table.integers(label)
-    known = classes or len(table.class_names(label) or ())
-    outside = ((labels < 0) | ((labels >= known) if known else False)).nonzero()[0]
+    outside = ((labels < 0) | (labels >= classes)).nonzero()[0]
     if len(outside):
         first = int(outside[0])
-        limits = f"0 to {known - 1}" if known else "0 or more"
         raise DataError(
             f"{source.path}, split '{split}': label {labels[first]} of example {first} is out of "
-            f"range (column '{label}' must hold {limits}); so are {len(outside) - 1} others"
+            f"range (column '{label}' must hold 0 to {classes - 1}); so are {len(outside) - 1} "
+            "others"
         )
     if len(np.unique(labels)) < 2:
         raise DataError(
             f"{source.path}, split '{split}': every example has the label {labels[0]}, "
             "and with one class there is nothing to learn"
+        )
+    names = table.class_names(label) if all_named else None
+    if names is not None and len(names) != classes:
+        raise DataError(
+            f"{source.path}, split '{split}': column '{label}' names {len(names)} classes "
+            f"({', '.join(names[:3])}{', ...' * (len(names) > 3)}), but the model is to tell "
+            f"{classes}: classes = {len(names)} would fit"
         )
     rows = np.arange(len(labels))
     if limit and limit < len(labels):

@@ -128,6 +128,13 @@ def test_labels_out_of_range_are_refused(photos: Path) -> None:
         hf(photos, classes=2).examples("train", 0)
 
 
+@pytest.mark.parametrize("classes", [4, 10])
+def test_a_model_of_more_classes_than_the_data_names_is_refused(photos: Path, classes: int) -> None:
+    message = rf"names 3 classes \(class_0, class_1, class_2\), but the model is to tell {classes}"
+    with pytest.raises(DataError, match=message):
+        hf(photos, classes=classes).examples("train", 0)
+
+
 def test_another_architecture_by_name_file_and_weights(photos: Path, tmp_path: Path) -> None:
     vit = {
         "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
