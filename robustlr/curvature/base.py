@@ -12,10 +12,11 @@ what they were before, to the bit.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +38,10 @@ Reduce = Callable[[Tensor], Tensor]
 """A tensor of any shape -> its mean over the ranks."""
 
 
+_SMALLER = 2.0**8
+"""From one scale to the next: three tries from 2^16 to 1, each well inside float16's 2^40."""
+
+
 def identity(tensor: Tensor) -> Tensor:
     """The mean over one rank."""
     return tensor
@@ -51,7 +56,8 @@ class CurvatureEstimate:
         where only the trace was asked for.
     extremes: n·min(h) and n·max(h), between which n·mean(h) = tr(H) lies; agreed between ranks;
         None without a diagonal.
-    cost: in example passes of this rank (forward and backward over one example = 1).
+    cost: in example passes of this rank (forward and backward over one example = 1), those of
+        tries that overflowed included.
     """
 
     trace: float
@@ -104,6 +110,8 @@ class Estimator(ABC):
     """
 
     name: ClassVar[str]
+    scales_loss: ClassVar[bool] = True
+    """Whether `loss_scale` is this estimator's to choose: not where ``.grad`` has it already."""
     probes: int = 1
 
     def __post_init__(self) -> None:
@@ -128,7 +136,9 @@ class Estimator(ABC):
         generator: source of the probes, on the model's device; see `probe_generator`.
         reduce: mean over ranks. Every rank must call, each with its own data and generator.
         loss_scale: factor on the loss, divided out again, for float16's narrow range; for
-            `squared_gradient` the factor that ``.grad`` still carries.
+            `squared_gradient` the factor that ``.grad`` still carries. It fits first derivatives
+            and can be too much for second ones: where the estimate is not finite, the same
+            probes are tried at a 256th of it, and so on down to 1. All ranks do alike.
         diagonal: False for the trace alone, which then differs by rounding and takes less memory.
 
         Raises WorkloadError, with the name of an estimator that would work, where this one
@@ -138,20 +148,36 @@ class Estimator(ABC):
             raise WorkloadError(
                 "the estimators need the bare module: pass model.module instead of DDP's wrapper"
             )
-        problem = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
-        if not problem.parameters():
+        first = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
+        if not first.parameters():
             raise WorkloadError("the model has no trainable parameter, hence no curvature")
-        found: dict[str, Tensor] = {}
+        once = self.passes * batch_size(batch) if self.passes else 0.0
+        start, cost = generator.get_state(), 0.0
+        for scale in self._scales(loss_scale):
+            generator.set_state(start)
+            found, summary = self._attempt(replace(first, loss_scale=scale), diagonal)
+            cost += once
+            # As reduced, so that every rank goes on or stops here.
+            trace, *extremes = reduce(summary).tolist()
+            if all(map(math.isfinite, (trace, *extremes))):
+                break
+        ends = (extremes[0], extremes[1]) if diagonal else None
+        return CurvatureEstimate(trace, found, ends, cost)
+
+    def _scales(self, loss_scale: float) -> Iterator[float]:
+        """`loss_scale`, and what to try after it where the estimate overflows."""
+        yield loss_scale
+        while self.scales_loss and loss_scale > 1.0:
+            loss_scale = max(loss_scale / _SMALLER, 1.0)
+            yield loss_scale
+
+    def _attempt(self, problem: Problem, diagonal: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """The diagonal, or nothing; and this rank's summary of it, or the trace alone."""
         with torch.enable_grad(), _enough_examples():
             if diagonal:
                 found = self._diagonal(problem)
-                summary = _summary(found)
-            else:
-                summary = self._trace(problem)[None]
-        trace, *extremes = reduce(summary).tolist()
-        ends = (extremes[0], extremes[1]) if diagonal else None
-        examples = batch_size(batch) if self.passes else 0
-        return CurvatureEstimate(trace, found, ends, self.passes * examples)
+                return found, _summary(found)
+            return {}, self._trace(problem)[None]
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ class SquaredGradient(Estimator):
     """
 
     name: ClassVar[str] = "squared_gradient"
+    scales_loss: ClassVar[bool] = False
 
     @property
     def passes(self) -> float:

@@ -96,7 +96,8 @@ class CurvatureAdaptiveLR(TorchScheduler):
         """Set the learning rate of the next update, with a new estimate where one is due.
 
         batch: this rank's; the leading examples of it are used. loss_scale: the factor of
-            float16's gradient scaler (``scaler.get_scale()``).
+            float16's gradient scaler (``scaler.get_scale()``); second derivatives that overflow
+            at it are made at a smaller one.
 
         An estimate that is not finite is passed over; after `max_skipped` of them in a row there
         is a RuntimeWarning, and the learning rate stays where it was.

@@ -24,6 +24,7 @@ from robustlr.torch_schedulers import CurvatureAdaptiveLR
 from robustlr.training import train
 from robustlr.training.order import BatchOrder
 from robustlr.workloads import build_workload
+from tests.benchmarks.curvature_problems import resnet
 from tests.curvature.two_ranks import RANKS, on_two_ranks
 from tests.training.cells import digits_cell
 
@@ -208,6 +209,34 @@ def test_a_loss_scale_of_float16_divides_out() -> None:
             scheduler.step(batches[0], loss_scale=scale)
             traces.append(scheduler.telemetry["curvature_trace"])
     assert traces[:2] == pytest.approx(traces[2:], rel=1e-4)
+
+
+def test_second_derivatives_that_overflow_at_the_scalers_scale_are_no_divergence() -> None:
+    """fp16 on the GroupNorm ResNet: gradients fit at 2^16, so that the scaler never backs off."""
+
+    def half_loss(model: nn.Module, batch: Any) -> Tensor:
+        with torch.autocast("cpu", torch.float16):
+            return loss_fn(model, batch)
+
+    torch.manual_seed(0)
+    model, inputs, labels = resnet()
+    batch = (inputs[:4, :, :8, :8], labels[:4])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    scheduler = CurvatureAdaptiveLR(
+        *(optimizer, model, half_loss),
+        num_steps=4,
+        schedule="curvature_adaptive:every=1,batch_fraction=1,max_skipped=2",
+    )
+    for _ in range(4):
+        optimizer.zero_grad()
+        scaler.scale(half_loss(model, batch)).backward()
+        scheduler.step(batch, loss_scale=scaler.get_scale())
+        scaler.step(optimizer)
+        scaler.update()
+    assert (scheduler.updates, scaler.get_scale()) == (4, 2.0**16)
+    assert scheduler.outcome["curvature_estimates"] == 4
+    assert scheduler.outcome["curvature_skipped"] == 0
 
 
 def test_traces_that_are_not_finite_are_passed_over_and_then_warned_of() -> None:

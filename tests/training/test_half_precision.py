@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import nn
 
 from robustlr.records import RunRecord, RunStatus
 from robustlr.specs import Cell
@@ -21,6 +23,7 @@ from robustlr.training import loop, train
 from robustlr.training.setting import make_accelerator
 from robustlr.training.tracking import Tracking
 from robustlr.workloads.digits_mlp import DigitsMLP
+from tests.benchmarks.curvature_problems import ResidualBlock
 from tests.training.cells import digits_cell
 
 Result = tuple[RunRecord, pl.DataFrame]
@@ -73,6 +76,33 @@ def test_an_update_that_overflows_is_skipped_and_made_again(scale: list[float]) 
     assert curve["step"].to_list() == list(range(31))
     assert curve["lr"].to_list() == fitting["lr"].to_list()  # the schedule counts real updates
     assert curve["valid_loss"][-1] == pytest.approx(fitting["valid_loss"][-1], rel=0.2)
+
+
+class ResidualDigits(DigitsMLP):
+    """Its first derivatives fit into half precision at 2^16, its second ones do not."""
+
+    def model(self, seed: int) -> nn.Module:
+        return nn.Sequential(
+            *(nn.Unflatten(1, (1, 8, 8)), ResidualBlock(1, 16, 2), ResidualBlock(16, 16, 1)),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)),
+        )
+
+
+def test_second_derivatives_that_overflow_are_made_at_a_smaller_scale(scale: list[float]) -> None:
+    """The scaler backs off for gradients alone: a healthy run would be told as diverged."""
+    scale[0] = 2.0**16
+    schedule, traces = "curvature_adaptive:every=1,max_skipped=2", []
+    options: dict[str, Any] = {"lr_exponent": "-4", "num_steps": 3, "log_every": 1}
+    for precision, tries in (("fp16", 2), ("fp32", 1)):
+        cell = digits_cell(schedule, precision=precision, **options)
+        record, curve = train(cell, ResidualDigits())
+        assert record.status is RunStatus.COMPLETED
+        assert record.outcome["curvature_skipped"] == 0
+        assert record.summary.example_passes == 3 * 64  # no update was skipped either
+        assert record.summary.curvature_passes == 3 * tries * 8 * 4.0  # examples, passes of each
+        traces.append(curve["curvature_trace"].drop_nulls().to_list())
+    half, single = traces
+    assert half == pytest.approx(single, rel=0.2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
