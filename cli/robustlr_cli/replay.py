@@ -61,9 +61,10 @@ def replay(
                 "schedule": schedule.label,
                 "table": to_table(schedule),
                 "num_steps": num_steps,
-                "updates": len(recorded),
+                "updates": len(result.multipliers),
                 "tests": [{"step": t.step, "probability": t.probability} for t in result.tests],
                 "switch_step": result.switch_step,
+                "diverged_step": result.diverged_step,
                 "lr_after": lr_after,
                 "lr": [peak_lr * multiplier for multiplier in result.multipliers],
                 "telemetry": result.telemetry,
@@ -71,7 +72,7 @@ def replay(
             }
         )
         return
-    say(f"{schedule.label}, {len(recorded)} of {num_steps} updates replayed")
+    say(f"{schedule.label}, {len(result.multipliers)} of {num_steps} updates replayed")
     if result.tests:
         show_table(["step of test", "probability"], [(t.step, t.probability) for t in result.tests])
     facts = dict(result.outcome)
@@ -79,12 +80,17 @@ def replay(
         facts["lr after the switch"] = lr_after
     show_facts(facts)
     say()
-    last = len(recorded) - 1
+    last = len(result.multipliers) - 1
     top = max(result.multipliers) or 1.0
     for step in sorted({round(i * last / (rows - 1)) for i in range(rows)}):
         multiplier = result.multipliers[step]
         bar = "█" * round(_BAR * multiplier / top)
         say(f"{step:>8}  {peak_lr * multiplier:9.3e}  {bar}".rstrip())
+    if result.diverged_step is not None:
+        note(
+            f"too many traces in a row are not finite: a run would end as diverged at step "
+            f"{result.diverged_step}"
+        )
     if result.tests and result.switch_step is None:
         note("no test was positive often enough: within these updates the warmup does not end")
 

@@ -31,14 +31,16 @@ class WarmupTest:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """multipliers: m_t of every update of the horizon. telemetry: columns of equal length, None
+    """multipliers: m_t of every update that was replayed. telemetry: columns of equal length, None
     where there was no number. tests: of an automated warmup, by itself or behind another warmup,
-    otherwise empty. outcome: see `FeedbackSchedule.outcome`."""
+    otherwise empty. outcome: see `FeedbackSchedule.outcome`. diverged_step: the step at which a run
+    would end as diverged, as too many traces in a row are not finite; the last that is replayed."""
 
     multipliers: tuple[float, ...]
     telemetry: Mapping[str, tuple[float | None, ...]]
     tests: tuple[WarmupTest, ...]
     outcome: Mapping[str, int | float | str | None]
+    diverged_step: int | None = None
 
     @property
     def switch_step(self) -> int | None:
@@ -56,10 +58,12 @@ def replay(
     """Feed one loss per update, from step 0 on, and the curvature traces where there are any.
 
     losses: at most `num_steps` of them, finite or not; steps beyond the last one are not replayed.
-    traces: None or NaN where none was estimated.
+    traces: None or NaN where none was estimated. Only those of the steps at which the schedule asks
+        for one count, so that a run's own column `curvature_trace`, which repeats the last one in
+        every row, gives the run's own multipliers. (It does not tell of estimates passed over.)
 
-    Raises DataError for no loss or too many, SpecError where the schedule needs traces and has
-    none.
+    Raises DataError for no loss or too many, or traces at other steps alone, SpecError where the
+    schedule needs traces and has none, or needs more of the curvature.
     """
     if not losses:
         raise DataError("there is no loss to replay")
@@ -67,26 +71,45 @@ def replay(
         raise DataError(f"{len(losses)} losses are more than the horizon of {num_steps} updates")
     if traces is not None and len(traces) != len(losses):
         raise DataError(f"{len(losses)} losses, but {len(traces)} traces")
-    if schedule.curvature_request is not None and traces is None:
+    request = schedule.curvature_request
+    if request is not None and traces is None:
         raise SpecError(f"'{schedule.label}' learns from the curvature: give it traces")
+    if request is not None and request.extremes:
+        raise SpecError(
+            f"'{schedule.label}' cannot be replayed, as no curve holds the diagonal's extremes: "
+            "take bounds = 'explicit', the same wherever the eigenvalue bounds do not bind"
+        )
     lifted = schedule.lifted()
-    state = lifted.init(num_steps)
+    state, diverged = lifted.init(num_steps), False
+    asked = given = 0
     multipliers: list[float] = []
     rows: list[Mapping[str, float]] = []
     tests: list[WarmupTest] = []
     for step, loss in enumerate(losses):
-        trace = None if traces is None else traces[step]
-        if trace is not None and math.isnan(trace):
-            trace = None
+        trace = None
+        if traces is not None and lifted.wants_curvature(state, step):
+            trace = _estimated(traces[step])
+            asked, given = asked + 1, given + (trace is not None)
         before, state = state, lifted.update(state, Feedback(step, loss, trace))
         probability = _probability(schedule, before, state, loss)
         if probability is not None:
             tests.append(WarmupTest(step, probability))
         multipliers.append(lifted.multiplier(state))
         rows.append(lifted.telemetry(state))
+        diverged = bool(rows[-1].get("curvature_failed"))
+        if diverged:
+            break
+    if (
+        traces is not None
+        and asked
+        and not given
+        and any(_estimated(x) is not None for x in traces)
+    ):
+        raise DataError(f"no trace is at a step at which '{schedule.label}' asks for one")
     names = sorted({name for row in rows for name in row})
     columns = {name: tuple(_finite(row.get(name)) for row in rows) for name in names}
-    return Replay(tuple(multipliers), columns, tuple(tests), lifted.outcome(state))
+    diverged_step = len(rows) - 1 if diverged else None
+    return Replay(tuple(multipliers), columns, tuple(tests), lifted.outcome(state), diverged_step)
 
 
 def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
@@ -110,6 +133,10 @@ def _probability(schedule: AnySchedule, before: Any, after: Any, loss: float) ->
         return None
     verdict = schedule.judged(before.blocks.add(loss))
     return None if verdict is None else verdict.probability
+
+
+def _estimated(trace: float | None) -> float | None:
+    return None if trace is None or math.isnan(trace) else trace
 
 
 def _finite(value: float | None) -> float | None:

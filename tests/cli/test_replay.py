@@ -61,6 +61,17 @@ def test_traces_come_from_a_column(tmp_path: Path, capsys: Any) -> None:
     assert json.loads(capsys.readouterr().out)["lr"] == [0.5, 0.5, 0.5]
 
 
+def test_traces_that_are_not_finite_are_told_as_a_divergence(tmp_path: Path, capsys: Any) -> None:
+    losses = write(tmp_path / "l.csv", ["1.0,inf"] * 100, "loss,trace")
+    kind = "curvature_adaptive:every=2,max_skipped=3"
+    assert run("--losses", losses, kind=kind) == 0
+    shown = capsys.readouterr()
+    assert "5 of 200 updates" in shown.out
+    assert "a run would end as diverged at step 4" in " ".join(shown.err.split())
+    assert run("--losses", losses, "--json", kind=kind) == 0
+    assert json.loads(capsys.readouterr().out)["diverged_step"] == 4
+
+
 @pytest.mark.parametrize("losses", [[1.0] * 150, ["nan"] * 150, [1, 1, 2] * 50, ["inf"], [2.0]])
 def test_odd_losses_give_a_sensible_curve(losses: list[Any], tmp_path: Path, capsys: Any) -> None:
     assert run("--losses", write(tmp_path / "l.csv", losses), "--json") == 0

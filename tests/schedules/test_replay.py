@@ -12,6 +12,9 @@ from robustlr.schedules import AutoWarmup, Cosine, CurvatureAdaptive, Feedback, 
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import judge
 from robustlr.schedules.replay import replay, with_test_every
+from robustlr.training import train
+from robustlr.workloads import build_workload
+from tests.training.cells import digits_cell
 
 LOSSES = [0.1 + abs(step - 50) / 50 for step in range(200)]
 
@@ -79,6 +82,44 @@ def test_traces_reach_a_curvature_schedule() -> None:
     result = replay(schedule, [1.0, 1.0, 1.0], 3, [3.0, None, math.nan])
     assert result.multipliers == (0.5, 0.5, 0.5)
     assert result.telemetry["curvature_trace"] == (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("warmup", ["", "+warmup=0.25"])
+def test_a_runs_own_curve_gives_its_multipliers(warmup: str) -> None:
+    schedule = f"curvature_adaptive:every=10,scale=raw,strength=0.3,anneal=cosine{warmup}"
+    cell = digits_cell(schedule, num_steps=60, log_every=1)
+    record, curve = train(cell, build_workload(cell.workload))
+    rows = curve.filter(curve["step"] > 0)
+    traces = rows["curvature_trace"].to_list()
+    assert len([trace for trace in traces if trace is not None]) >= 45  # the last one, in every row
+    result = replay(cell.schedule, rows["train_loss"].to_list(), 60, traces)
+    assert [cell.peak_lr * m for m in result.multipliers] == rows["lr"].to_list()
+    assert result.outcome == record.outcome
+    assert result.outcome["curvature_estimates"] == (5 if warmup else 6)
+
+
+@pytest.mark.parametrize(("warmup", "ends"), [("", 24), ("+warmup=0.1", 34)])
+def test_traces_that_are_not_finite_end_it_as_they_would_a_run(warmup: str, ends: int) -> None:
+    schedule = parse(f"curvature_adaptive:every=8,max_skipped=4{warmup}")
+    result = replay(schedule, [1.0] * 90, 100, [math.inf] * 90)
+    assert result.diverged_step == ends
+    assert len(result.multipliers) == ends + 1
+    assert result.outcome["curvature_skipped"] == 4
+    healed = [math.inf] * 24 + [2.0] * 66
+    assert replay(schedule, [1.0] * 90, 100, healed).diverged_step is None
+
+
+def test_traces_at_other_steps_alone_are_refused() -> None:
+    schedule = CurvatureAdaptive(every=10)
+    with pytest.raises(DataError, match="no trace is at a step at which 'curvature_adaptive:every"):
+        replay(schedule, [1.0] * 30, 30, [3.0 if step % 10 == 9 else None for step in range(30)])
+    unseen = replay(schedule, [1.0] * 30, 30, [None] * 30)  # a run before its first estimate
+    assert unseen.outcome["curvature_estimates"] == 0
+
+
+def test_the_eigenvalue_bounds_are_told_the_way_out() -> None:
+    with pytest.raises(SpecError, match=r"no curve holds .*: take bounds = 'explicit'"):
+        replay(parse("curvature_adaptive:bounds=eigenvalue+warmup"), [1.0], 10, [1.0])
 
 
 def test_nan_in_the_middle_ends_the_warmup_there() -> None:
