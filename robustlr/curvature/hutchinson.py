@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robustlr.curvature.base import Estimator, Problem
 from robustlr.curvature.double_backward import DoubleBackward
+from robustlr.curvature.gradients import gradient
 from robustlr.curvature.parts import kind_of
 from robustlr.curvature.probes import add_product, signs
 from robustlr.curvature.sharding import is_sharded
@@ -75,10 +76,7 @@ def _double_backward(problem: Problem) -> Iterator[DoubleBackward]:
         second = DoubleBackward(problem.scaled_loss(), problem.parameters())
         _refuse_dead_ends(second)
         if not second.parameters:
-            raise WorkloadError(
-                "the loss has no second derivative: it is linear in the parameters, or a "
-                "kernel hides it; use estimator = 'finite_difference'"
-            )
+            raise WorkloadError(_without_second_derivative(problem))
         try:
             yield second
         except torch.OutOfMemoryError:
@@ -89,6 +87,20 @@ def _double_backward(problem: Problem) -> Iterator[DoubleBackward]:
                 f"hutchinson needs a second derivative, which this model lacks ({reason}): "
                 + _FIRST_ORDER
             ) from error
+
+
+def _without_second_derivative(problem: Problem) -> str:
+    """What to say of a loss whose gradient does not depend on the parameters."""
+    slopes = gradient(problem.scaled_loss(), problem.model, problem.parameters())
+    if not any(bool(g.any()) for g in slopes.values()):
+        return (
+            "the loss is piecewise constant (by round, sign or argmax, say): its gradient is 0 and "
+            "so is its trace, whatever the estimator; return a loss that the parameters change"
+        )
+    return (
+        "the loss has no second derivative: it is linear in the parameters, or a "
+        "kernel hides it; use estimator = 'finite_difference'"
+    )
 
 
 def _refuse_dead_ends(second: DoubleBackward) -> None:

@@ -127,6 +127,20 @@ def test_a_linear_loss_has_no_second_derivative() -> None:
     refuse(case, Hutchinson(), "no second derivative.*use estimator = 'finite_difference'")
 
 
+@pytest.mark.parametrize("steps", [torch.round, torch.sign])
+def test_a_piecewise_constant_loss_has_no_curvature_for_any_estimator(
+    steps: Callable[[Tensor], Tensor],
+) -> None:
+    model = nn.Linear(3, 1)
+
+    case = Case(model, torch.randn(4, 3), lambda m, x: steps(m(x)).mean())
+    refuse(case, Hutchinson(), "is piecewise constant .* its trace, whatever the estimator")
+    other = FiniteDifference().estimate(
+        *(model, case.batch, torch.Generator().manual_seed(0)), loss_fn=case.loss_fn
+    )
+    assert other.trace == 0.0
+
+
 def test_no_labels_to_draw() -> None:
     case = mlp()
     for offer in (None, lambda m, b, g: None):
