@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
-from robustlr.schedules.base import Feedback, FeedbackSchedule
+from robustlr.schedules.base import Feedback, FeedbackSchedule, require_whole
 from robustlr.schedules.explosion import Suspicion, suspected
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
@@ -124,8 +124,7 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if not (math.isfinite(self.lengthscale) and self.lengthscale > 0.0):
             raise SpecError(f"lengthscale must be a positive number, got {self.lengthscale}")
         for name, least in (("test_every", 0), ("votes", 1), ("patience", 1)):
-            if getattr(self, name) < least:
-                raise SpecError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            require_whole(name, getattr(self, name), least)
         if self.votes > MIN_POINTS:
             raise SpecError(f"votes must be at most {MIN_POINTS}, got {self.votes}")
         for name, known in (

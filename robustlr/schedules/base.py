@@ -224,6 +224,14 @@ def require_fraction(name: str, value: float) -> None:
         raise SpecError(f"{name} must be in [0, 1], got {value}")
 
 
+def require_whole(name: str, value: object, least: int) -> None:
+    """Raise SpecError unless `value` is a whole number, at least `least`."""
+    if not isinstance(value, int):
+        raise SpecError(f"{name} must be a whole number (an int), got {value!r}")
+    if value < least:
+        raise SpecError(f"{name} must be at least {least}, got {value}")
+
+
 def to_table(schedule: AnySchedule) -> dict[str, Any]:
     """The schedule as the TOML table that makes it again, every field written out."""
     table: dict[str, Any] = {}

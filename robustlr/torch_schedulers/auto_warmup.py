@@ -63,7 +63,8 @@ class AutoWarmupLR(TorchScheduler):
         """Set the learning rate of the next update.
 
         loss: the update's mean training loss over this rank's batch; its mean over ranks is what
-            decides. Of several micro-batches of one update the first decides.
+            decides. Of several micro-batches of one update the first decides. Raises SpecError
+            unless it is one number.
         """
         step = self._next_step
         if step is not None:

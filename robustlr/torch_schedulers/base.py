@@ -14,6 +14,7 @@ the learning rate of the next update". Hence
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -116,7 +117,7 @@ class TorchScheduler:
 
     def _decide_on_loss(self, step: int, loss: float | Tensor) -> None:
         """`_decide` on the mean over the ranks of this rank's loss."""
-        value = float(loss.detach()) if isinstance(loss, Tensor) else loss
+        value = _as_number(loss)
         device = self.optimizer.param_groups[0]["params"][0].device
         self._decide(Feedback(step, mean_number(value, device)))
 
@@ -134,3 +135,12 @@ class TorchScheduler:
 
     def _count(self, *_: object) -> None:
         self.updates += 1
+
+
+def _as_number(loss: object) -> float:
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return float(loss.detach())
+    if isinstance(loss, Real):
+        return float(loss)
+    got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+    raise SpecError(f"step() needs the update's mean training loss, one number; got {got}")

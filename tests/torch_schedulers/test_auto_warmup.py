@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -113,3 +114,28 @@ def test_another_schedule_is_refused() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     with pytest.raises(SpecError, match="'cosine' is no auto_warmup: use ScheduleLR"):
         AutoWarmupLR(optimizer, num_steps=10, schedule="cosine")
+
+
+@pytest.mark.parametrize(
+    ("loss", "got"),
+    [
+        (None, "None"),
+        ("2.3", "'2.3'"),
+        ([1.0], r"\[1.0\]"),
+        (torch.ones(3), r"a tensor of shape \(3,\)"),
+        (torch.ones(0), r"a tensor of shape \(0,\)"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_refused(loss: object, got: str) -> None:
+    scheduler = Regression(100.0).scheduler
+    with pytest.raises(SpecError, match=f"mean training loss, one number; got {got}$"):
+        scheduler.step(loss)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", [2, np.float32(2.0), torch.tensor([2.0]), torch.tensor(2)])
+def test_any_one_number_is_a_loss(loss: float | Tensor) -> None:
+    scheduler = Regression(100.0).scheduler
+    scheduler.step(loss)
+    plain = Regression(100.0).scheduler
+    plain.step(2.0)
+    assert scheduler.state_dict() == plain.state_dict()
