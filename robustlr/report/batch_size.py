@@ -1,10 +1,11 @@
 """Across settings that differ in batch size: tuned learning rates, and those picked untuned.
 
-    linear_lr(B) = η*(B₀)·B/B₀      picked_lr = lr_max·m
+    linear_lr(B) = η*(B₀)·B/B₀      linear_value(B) = value(η_j), the |log η_j/linear_lr(B)| least
+    picked_lr = lr_max·m
 
-η*(B₀) is the baseline's tuned learning rate at its smallest batch size, and m the multiplier that
-an automated warmup went back to. A family is a workload and an optimizer, and the horizon where
-there are several.
+η_j are the learning rates of the grid, and value is the baseline's. η*(B₀) is the baseline's tuned
+learning rate at its smallest batch size, and m the multiplier that an automated warmup went back
+to. A family is a workload and an optimizer, and the horizon where there are several.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from robustlr.schedules.auto_warmup import NEVER_FIRED, NEVER_TESTED
 
 _PARTS = ("workload", "optimizer")
 _PLACE = ["workload", "family", "batch_size", "schedule"]
+_ROUNDING = 1e-9
 _MULTIPLIER, _REASON = "warmup_multiplier", "warmup_reason"
 
 
@@ -90,10 +92,13 @@ def picked_frame(results: Results, measures: Measures) -> pl.DataFrame:
 def tuned_frame(results: Results, measures: Measures, *, baseline: str) -> pl.DataFrame:
     """TUNED_SCHEMA of the families, with what linear scaling predicts and what was picked.
 
+    linear_value with its interval: of the baseline, see the top; null outside the grid.
     picked_lr, untuned_value: at the largest lr_max. never_fired: share over all lr_max.
     """
     tuned = measures.tuned.join(families(results.runs), on="setting", maintain_order="left")
     tuned = tuned.join(_linear(tuned, baseline), on=_PLACE[:3], how="left", maintain_order="left")
+    at_linear = _at_linear(tuned, measures.per_lr, baseline)
+    tuned = tuned.join(at_linear, on="setting", how="left", maintain_order="left")
     picked = picked_frame(results, measures)
     largest = picked.group_by(_PLACE).agg(
         pl.col("picked_lr").sort_by("peak_lr").last(),
@@ -171,11 +176,12 @@ def batch_size_tables(results: Results, measures: Measures, *, baseline: str) ->
             key="batch_size",
             title="Over batch sizes",
             explanation=(
-                f"Linear scaling: from {baseline}, tuned at its smallest batch size. "
+                f"Linear scaling: from {baseline}, tuned at its smallest batch size, and what "
+                f"{baseline} comes to at the grid's learning rate nearest to that. "
                 + (
                     "Picked: without tuning, median over seeds at the largest lr_max, and what "
                     "that came to; never fired: share of the runs over all lr_max whose warmup "
-                    "went on to its end. "
+                    "went on to its end without finding a minimum. "
                     if picks
                     else ""
                 )
@@ -187,6 +193,7 @@ def batch_size_tables(results: Results, measures: Measures, *, baseline: str) ->
                 "batch size",
                 "tuned peak",
                 "linear scaling",
+                "scaled, it came to",
                 " or ".join(tuned["metric"].unique(maintain_order=True)),
                 *(("picked", "came to", "never fired") if picks else ()),
                 "remark",
@@ -198,6 +205,7 @@ def batch_size_tables(results: Results, measures: Measures, *, baseline: str) ->
                     str(row["batch_size"]),
                     choices(row["peak_lr"], row["peak_lr_low"], row["peak_lr_high"]),
                     number(row["linear_lr"]),
+                    bracketed(row, "linear_value"),
                     bracketed(row, "value"),
                     *(
                         (
@@ -237,4 +245,29 @@ def _linear(tuned: pl.DataFrame, baseline: str) -> pl.DataFrame:
         .unique()
         .join(slope, on=_PLACE[:2])
         .select(*_PLACE[:3], linear_lr=pl.col("slope") * pl.col("batch_size"))
+    )
+
+
+def _at_linear(tuned: pl.DataFrame, per_lr: pl.DataFrame, baseline: str) -> pl.DataFrame:
+    """linear_value by setting, where the grid reaches linear_lr up to rounding."""
+    linear, peak = pl.col("linear_lr"), pl.col("peak_lr")
+    grid = per_lr.filter(pl.col("schedule") == baseline).select(
+        "setting",
+        "peak_lr",
+        linear_value="value",
+        linear_value_low="value_low",
+        linear_value_high="value_high",
+    )
+    return (
+        tuned.select("setting", "linear_lr")
+        .unique()
+        .drop_nulls()
+        .join(grid, on="setting")
+        .filter(
+            linear >= peak.min().over("setting") * (1.0 - _ROUNDING),
+            linear <= peak.max().over("setting") * (1.0 + _ROUNDING),
+        )
+        .sort((peak / linear).log().abs(), peak)
+        .unique("setting", keep="first", maintain_order=True)
+        .drop("linear_lr", "peak_lr")
     )

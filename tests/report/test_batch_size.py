@@ -117,6 +117,7 @@ def test_no_linear_scaling_from_an_edge() -> None:
     tuned = tuned_frame(results, measures, baseline=BASELINE)
     assert tuned.filter(schedule=BASELINE, batch_size=32)["edge"].to_list() == [True]
     assert tuned["linear_lr"].null_count() == len(tuned)
+    assert tuned["linear_value"].null_count() == len(tuned)
     looks = figures.looks([AUTO, BASELINE])
     first = next(batch_size_pictures(results, measures, looks, baseline=BASELINE))
     assert "No linear scaling is drawn" in first.explanation
@@ -124,6 +125,34 @@ def test_no_linear_scaling_from_an_edge() -> None:
     remarks = {row[:3]: row[-1] for row in table.rows}
     assert remarks["sgd", BASELINE, "32"] == "at an edge"
     assert remarks["sgd", BASELINE, "500"] == ""
+
+
+@pytest.mark.parametrize("highest", [4, 0])
+def test_what_linear_scaling_comes_to_is_the_baselines_loss_at_the_nearest_grid_point(
+    highest: int,
+) -> None:
+    # the tuned learning rate stays 0.1 over batch sizes, so that scaling overshoots
+    results = over_batch_sizes(optimizers=["sgd"], growth=0.0, indices=range(-6, highest + 1))
+    measures = measured(results)
+    tuned = tuned_frame(results, measures, baseline=BASELINE)
+    (table,) = batch_size_tables(results, measures, baseline=BASELINE)
+    shown = {row[1:3]: row[table.columns.index("scaled, it came to")] for row in table.rows}
+    # 0.1 · B/32 = 0.1, 0.39, 1.56, 3.125, on a grid of half decades: its indices
+    for size, nearest in zip(BATCH_SIZES, (-2, -1, 0, 1), strict=True):
+        inside = 0.1 * size / 32 <= 10 ** (highest / 2)
+        runs = results.runs.filter(batch_size=size, schedule=BASELINE, lr_index=nearest)
+        for schedule in (AUTO, BASELINE):
+            (row,) = tuned.filter(batch_size=size, schedule=schedule).iter_rows(named=True)
+            assert (row["linear_value"] is not None) == inside
+            if inside:
+                losses = runs["test_loss"].fill_null(runs["chance_loss"]).to_numpy()  # diverged
+                assert len(losses) == 3
+                assert row["linear_value"] == pytest.approx(losses.mean())
+                assert row["linear_value_low"] <= row["linear_value"] <= row["linear_value_high"]
+                first = shown[schedule, str(size)].partition(" [")[0]
+                assert float(first) == pytest.approx(losses.mean(), rel=0.01)
+            else:
+                assert shown[schedule, str(size)] == "—"
 
 
 def test_the_table_has_a_row_per_point_of_the_figure(results: Results, measures: Measures) -> None:
@@ -135,8 +164,8 @@ def test_the_table_has_a_row_per_point_of_the_figure(results: Results, measures:
         for size in BATCH_SIZES
     ]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert table.rows[0][6] == "0.0333"  # a third of 0.1
-    assert table.rows[4][6:9] == ("—", "—", "—")
+    assert table.rows[0][7] == "0.0333"  # a third of 0.1
+    assert table.rows[4][7:10] == ("—", "—", "—")
 
 
 def test_nothing_where_the_batch_size_does_not_vary() -> None:
