@@ -57,6 +57,11 @@ class Faults:
             kinds["full disk"] = self._fill
         return kinds
 
+    @property
+    def not_here(self) -> list[str]:
+        """Kinds that cannot be done on this machine, and why."""
+        return [] if self.disk else ["full disk (no right to mount a small file system)"]
+
     def _commands(self) -> list[psutil.Process]:
         return [psutil.Process(command.pid) for command in self.commands()]
 
