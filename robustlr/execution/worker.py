@@ -18,12 +18,26 @@ from pathlib import Path
 
 import polars as pl
 
-from robustlr.errors import RobustlrError, StorageError, WorkloadError, one_line
+from robustlr.errors import (
+    RobustlrError,
+    StorageError,
+    StudyConflictError,
+    WorkloadError,
+    one_line,
+)
 from robustlr.execution.lifeline import end_with_parent, tell_parent
 from robustlr.execution.stopping import Stop
 from robustlr.records import RunPaths, RunRecord, read_spec
 from robustlr.specs import Cell, StudySpec, WorkloadSpec
-from robustlr.study import CellQueue, agree_on_code, hold, open_queue, with_storage, work
+from robustlr.study import (
+    CellQueue,
+    agree_on_code,
+    agree_on_version,
+    hold,
+    moves,
+    with_storage,
+    work,
+)
 from robustlr.workloads import Workload, build_workload, code_hash
 
 
@@ -66,11 +80,21 @@ def run_worker(
         raise StorageError(f"{paths.root}: worker {name} is at work already")
     try:
         spec = with_storage(read_spec(paths), storage)
-        _check(spec, open_queue(spec, paths, patient=True))
+        codes = _check(spec)
         if spec.execution.storage and not life:
             worker = f"{name}#{secrets.token_hex(3)}"
         run_cell = partial(_run_cell, spec, paths, stop)
-        return work(paths, worker, run_cell, storage=storage, wait=wait, stop=stop)
+
+        def agree(queue: CellQueue) -> None:
+            if moves(spec, paths, driving=True, me=name):  # begun twice at the same moment
+                raise StudyConflictError(
+                    f"{paths.root}: the study has been begun with another storage; name that one"
+                )
+            agree_on_version(spec, queue)
+            for label, code in codes.items():
+                agree_on_code(queue, label, code)
+
+        return work(paths, worker, run_cell, storage=storage, wait=wait, agree=agree, stop=stop)
     finally:
         lock.release()
 
@@ -78,11 +102,10 @@ def run_worker(
 _workloads: dict[str, Workload] = {}
 
 
-def _check(spec: StudySpec, queue: CellQueue) -> None:
-    """Refuse, before any cell runs, what the user wrote wrong.
+def _check(spec: StudySpec) -> dict[str, str]:
+    """Refuse, before any cell runs, what the user wrote wrong; the hashes of the workloads' code.
 
-    Raises SpecError, DataError or WorkloadError, StudyConflictError where the other workers of
-    the study have other code.
+    Raises SpecError, DataError or WorkloadError.
     """
     import torch
 
@@ -90,11 +113,13 @@ def _check(spec: StudySpec, queue: CellQueue) -> None:
 
     require_trackers(spec.execution.trackers)
     torch.set_num_threads(spec.execution.threads_per_cell)
+    codes = {}
     for choice in spec.workload:
         workload = _workload(choice)
         rehearse(spec, choice, workload)
-        agree_on_code(queue, choice.label, code_hash(workload))
+        codes[choice.label] = code_hash(workload)
     _free_memory()  # which the ranks of a group, or workers that share this GPU, will need
+    return codes
 
 
 def _run_cell(

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from robustlr.errors import StudyConflictError
-from robustlr.records import RunPaths, pull_results, read_spec
+from robustlr.records import RunPaths, pull_results, read_spec, remote_of, write_json
 from robustlr.specs import StudySpec
-from robustlr.study.opening import open_queue
+from robustlr.study.locks import is_held
+from robustlr.study.one_queue import moves, with_its_storage
+from robustlr.study.opening import open_queue, with_storage
 from robustlr.study.outcome import Standing
 from robustlr.study.plan import check_edits, plan, prepare
 from robustlr.study.sharing import agree_on_version, share_folder
+from robustlr.study.vigil import is_anyone_alive
 
 
 def join(spec: StudySpec, paths: RunPaths) -> None:
-    """Make sure that the study is there, this is its folder, and every missing cell waits.
+    """Make sure that the study is there, this is its folder, and every cell waits that lacks a
+    result, or has a damaged one; failed ones too, where nobody else is at work.
 
-    Raises StudyConflictError where the study there is another one: a worker edits nothing.
+    A study that exists is waited for where its storage is away, and names it where `spec` does
+    not. Raises StudyConflictError where the study there is another one, or is at work in another
+    storage: a worker edits nothing.
     """
     pull_results(spec, paths)
     if not paths.spec.exists():
         prepare(spec, paths)
         return
+    spec = with_its_storage(spec, paths)
     check_edits(spec, paths)
-    if {cell.key for cell in spec.cells()} != {cell.key for cell in read_spec(paths).cells()}:
+    standing = read_spec(paths)
+    if {cell.key for cell in spec.cells()} != {cell.key for cell in standing.cells()}:
         raise StudyConflictError(
             f"{paths.root} holds this study with other cells; `robustlr study run` extends it, "
             "a worker only joins it"
         )
-    queue = open_queue(spec, paths)
+    moved = moves(spec, paths)
+    queue = open_queue(spec, paths, patient=True)
     share_folder(spec, paths, queue)
     agree_on_version(spec, queue)
-    queue.add(plan(spec, paths).missing, spec, is_done=Standing(spec, paths))
+    if moved:  # who comes later must not find the former storage named
+        write_json(paths.spec, with_storage(standing, spec.execution.storage).table())
+        if (remote := remote_of(spec, paths)) is not None:
+            remote.push(paths.spec.name)
+    current = plan(spec, paths)
+    begins = not is_held(paths.run_lock) and not is_anyone_alive(spec, queue)
+    left = set() if begins else {record.cell.key for record in current.failed}
+    cells = [cell for cell in current.to_run if cell.key not in left]
+    queue.add(cells, spec, is_done=Standing(spec, paths))

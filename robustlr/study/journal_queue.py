@@ -204,8 +204,10 @@ class JournalQueue(CellQueue):
                 self._storage.set_study_user_attr(self._study_id, name, value)
         return str(standing or value)
 
-    def forget_agreements(self, prefix: str) -> None:
+    def forget_agreements(self, prefix: str, *, unless_alive: float | None = None) -> None:
         with self._one_write():
+            if unless_alive is not None and self.signs():
+                return
             for name in self._storage.get_study_user_attrs(self._study_id):
                 if name.startswith(prefix):
                     self._storage.set_study_user_attr(self._study_id, name, "")

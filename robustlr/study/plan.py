@@ -21,11 +21,12 @@ from robustlr.records import (
 )
 from robustlr.specs import Cell, StudySpec, conflicts
 from robustlr.study.locks import is_held
+from robustlr.study.one_queue import moves
 from robustlr.study.opening import open_queue
 from robustlr.study.outcome import Standing
 from robustlr.study.queue import CellQueue
 from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
-from robustlr.study.vigil import Vigil, is_anyone_alive
+from robustlr.study.vigil import Vigil, is_anyone_alive, lately
 
 _ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
 
@@ -104,12 +105,14 @@ def prepare(
 
     Damaged results are put aside under another name, trials of dead workers are ended, and
     every cell without a result waits. workers: names the caller will give to its own; those of
-    a killed run are waited for.
+    a killed run are waited for. Raises StudyConflictError where the spec would change cells, or
+    somebody is at work on the study in another storage.
     """
     paths.create()
     _wait_for_orphans(paths, workers)
     pull_results(spec, paths)
     current = plan(spec, paths)
+    moves(spec, paths, driving=True)
     queue = open_queue(spec, paths)
     share_folder(spec, paths, queue)
     for path in current.damaged:
@@ -117,8 +120,8 @@ def prepare(
             path.replace(path.with_suffix(".damaged"))
     cells = {cell.key: cell for cell in current.cells}
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
+    queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
     if not is_anyone_alive(spec, queue):
-        queue.forget_agreements(AGREEMENTS)
         for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
             for leftover in folder.glob(".*.tmp"):  # of writers that were killed
                 leftover.unlink(missing_ok=True)

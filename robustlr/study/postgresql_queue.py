@@ -206,9 +206,10 @@ class PostgresqlQueue(CellQueue):
         self._database.run(lambda c, _: c.execute(sql.FORGET_WORKER, forgotten) and None)
 
     def signs(self) -> list[Sign]:
-        rows = self._database.run(
-            lambda c, _: c.execute(sql.SIGNS, (self._study, f"{_WORKER_PREFIX}%")).fetchall()
-        )
+        return self._database.run(lambda c, _: self._signs(c))
+
+    def _signs(self, connection: Connection[Any]) -> list[Sign]:
+        rows = connection.execute(sql.SIGNS, (self._study, f"{_WORKER_PREFIX}%")).fetchall()
         return [
             Sign(
                 **{name: value for name, value in json.loads(note).items() if name != "at"},
@@ -221,13 +222,22 @@ class PostgresqlQueue(CellQueue):
         note = {"study": self._study, "key": name, "value": json.dumps(value)}
 
         def settle(connection: Connection[Any], _: bool) -> Any:
+            connection.execute(sql.LOCK_STUDY, (self._study,))  # see forget_agreements
             connection.execute(sql.AGREE, note)
             return connection.execute(sql.AGREED, note).fetchone()
 
         return str(json.loads(self._database.run(settle)[0]))
 
-    def forget_agreements(self, prefix: str) -> None:
-        self._database.run(lambda c, _: c.execute(sql.FORGET, (self._study, prefix)) and None)
+    def forget_agreements(self, prefix: str, *, unless_alive: float | None = None) -> None:
+        def forget(connection: Connection[Any], _: bool) -> None:
+            connection.execute(sql.LOCK_STUDY, (self._study,))
+            if unless_alive is not None and any(
+                sign.seconds < unless_alive for sign in self._signs(connection)
+            ):
+                return
+            connection.execute(sql.FORGET, (self._study, prefix))
+
+        self._database.run(forget)
 
 
 def _claim(trial: int, number: int, attributes: dict[str, str]) -> Claim:

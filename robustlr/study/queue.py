@@ -144,8 +144,12 @@ class CellQueue(ABC):
         """The value that stands under `name`: the first one given to this study."""
 
     @abstractmethod
-    def forget_agreements(self, prefix: str) -> None:
-        """Let everything that was agreed on under names with this prefix be agreed on anew."""
+    def forget_agreements(self, prefix: str, *, unless_alive: float | None = None) -> None:
+        """Let everything that was agreed on under names with this prefix be agreed on anew.
+
+        unless_alive: seconds; nothing happens where somebody gave a sign of life in the last ones.
+        Whoever gives one before agreeing keeps what is agreed.
+        """
 
 
 def count(states: Iterable[tuple[str, str, float | None]], keys: Container[str]) -> Tally:

@@ -95,8 +95,7 @@ class Vigil:
 
 def is_anyone_alive(spec: StudySpec, queue: CellQueue) -> bool:
     """Whether a worker gave a sign of life lately, by the storage's own clock."""
-    lately = _MISSED_BEATS * spec.execution.heartbeat_seconds
-    return any(queue.one_machine or sign.seconds < lately for sign in queue.signs())
+    return any(queue.one_machine or sign.seconds < lately(spec) for sign in queue.signs())
 
 
 def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
@@ -107,4 +106,9 @@ def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
     """
     if sign.boot == boot() and sign.lock and not is_held(Path(sign.lock)):
         return False
-    return queue.one_machine or sign.seconds < _MISSED_BEATS * spec.execution.heartbeat_seconds
+    return queue.one_machine or sign.seconds < lately(spec)
+
+
+def lately(spec: StudySpec) -> float:
+    """Seconds for which a sign of life counts."""
+    return _MISSED_BEATS * spec.execution.heartbeat_seconds

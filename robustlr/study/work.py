@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 import polars as pl
 
-from robustlr.errors import CellStoppedError, RobustlrError, StorageError, one_line
+from robustlr.errors import (
+    CellStoppedError,
+    RobustlrError,
+    StorageError,
+    StudyConflictError,
+    one_line,
+)
 from robustlr.records import (
     Remote,
     RunPaths,
@@ -39,12 +45,15 @@ def work(
     *,
     storage: str | None = None,
     wait: bool = False,
+    agree: Callable[[CellQueue], None] = lambda queue: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run cells until none waits; the number of cells this worker finished.
 
     storage: the queue's address, where the folder or the environment does not tell it whole.
     wait: stay while others are at work, in case one of them vanishes and leaves its cell.
+    agree: called before any cell, and after the first sign of life, which keeps what is agreed on;
+    it raises where this worker does not fit.
     stop: asked before every cell whether to take no more; a cell that raises CellStoppedError
     waits again.
     A cell whose workload raises is recorded as FAILED, its traceback in the cell's log. A result
@@ -61,6 +70,11 @@ def work(
     remote = remote_of(spec, paths)
     finished = 0
     with pulse.start(queue):
+        try:
+            agree(queue)
+        except StudyConflictError:
+            queue.forget(worker)
+            raise
         while not stop():
             claim = queue.claim(worker)
             if claim is not None:

@@ -86,6 +86,7 @@ def test_failed_cells_are_tried_again(paths: RunPaths) -> None:
     spec = small_spec()
     run_all(spec, paths)
     cell = next(spec.cells())
+    paths.cell(cell.key).unlink()
     record_failure(paths, cell, "out of memory")
     assert [record.reason for record in plan(spec, paths).failed] == ["out of memory"]
     assert run_all(spec, paths) == [cell]
