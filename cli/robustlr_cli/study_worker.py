@@ -40,7 +40,7 @@ def worker(
     require_gpus(spec)
     sys.path[:0] = map(str, code_folders(study))
     name = f"{socket.gethostname()}-{os.getpid()}"
-    join(spec, paths)
+    join(spec, paths, stop=stop)
     note(f"{spec.name}: worker {name} takes cells; results in {paths.root}")
     try:
         count = run_worker(paths, name, stop, storage=spec.execution.storage, wait=wait)

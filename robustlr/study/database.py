@@ -7,9 +7,13 @@ work. A password is never part of a message.
 from __future__ import annotations
 
 import logging
+import os
 import random
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from robustlr.errors import StorageError, one_line
@@ -22,6 +26,8 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 10
 _IDLE_SECONDS = 30  # a stopped client must not keep what it has locked from the others
+_ANSWER_SECONDS = 60.0  # a server that is silent for longer is taken for gone
+_PARTING_SECONDS = 5.0  # who was told to stop is patient no longer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _LOG = logging.getLogger(__name__)
 _REFUSALS = ("password authentication failed", "no password supplied", "does not exist")
@@ -30,21 +36,27 @@ _REFUSALS = ("password authentication failed", "no password supplied", "does not
 class Database:
     """One connection, made anew whenever it is lost.
 
-    patience: seconds to wait for a server that is away; 0 to say so at once.
+    patience: seconds to wait for a server that is away; 0 to say so at once. stop: whether we were
+    told to stop, and then wait for a few seconds at most.
     """
 
     _connection: Connection[Any] | None = None
 
-    def __init__(self, url: str, *, patience: float) -> None:
+    def __init__(
+        self, url: str, *, patience: float, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self._url = libpq_url(url)
         self.shown = without_password(url)
-        self.patience = patience
+        self.patience, self._stop = patience, stop
 
-    def run(self, operation: Callable[[Connection[Any], bool], T]) -> T:
+    def run(
+        self, operation: Callable[[Connection[Any], bool], T], *, seconds: float | None = None
+    ) -> T:
         """The result of `operation(connection, again)`, in one transaction.
 
         It is repeated when the connection breaks, which is told once where it stays broken.
-        again: an earlier try may have been committed, though nobody heard. Raises StorageError.
+        again: an earlier try may have been committed, though nobody heard. seconds: that a try may
+        take, if it is much to do. Raises StorageError.
         """
         import psycopg
 
@@ -53,7 +65,7 @@ class Database:
             try:
                 if self._connection is None:
                     self._connection = self.connect()
-                with self._connection.transaction():
+                with _bounded(self._connection, seconds), self._connection.transaction():
                     result = operation(self._connection, again)
             except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as e:
                 self.close()
@@ -65,7 +77,8 @@ class Database:
                     _LOG.warning("storage %s: answers again", self.shown)
                 return result
             refused = any(sign in str(error) for sign in _REFUSALS)
-            if refused or time.monotonic() - started >= self.patience:
+            patience = min(self.patience, _PARTING_SECONDS) if self._stop() else self.patience
+            if refused or time.monotonic() - started >= patience:
                 raise StorageError(f"storage {self.shown}: cannot be reached: {_said(error)}")
             if again and not told:  # one lost connection is no news: the next may come at once
                 told = True
@@ -93,7 +106,8 @@ class Database:
                 f"storage {self.shown}: is not an address PostgreSQL can read; characters such as "
                 "'%', '@', '/' or a space in a password are written '%25', '%40', '%2F', '%20'"
             ) from None
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+        with _bounded(connection):
+            connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
         return connection
 
     def __del__(self) -> None:  # whoever drops a queue drops its connection
@@ -104,6 +118,38 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+@contextmanager
+def _bounded(connection: Connection[Any], seconds: float | None = None) -> Iterator[None]:
+    """Hang up on a server that is silent: PostgreSQL's library would wait for ever.
+
+    Raises psycopg.OperationalError.
+    """
+    import psycopg
+
+    seconds = seconds or _ANSWER_SECONDS
+    hung_up = threading.Event()
+
+    def hang_up() -> None:
+        hung_up.set()
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(connection.fileno())) as s,
+        ):
+            s.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except psycopg.Error:
+        if hung_up.is_set():
+            raise psycopg.OperationalError(f"no answer for {seconds:.0f} seconds") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _said(error: Exception) -> str:

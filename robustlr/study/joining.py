@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from robustlr.errors import StudyConflictError
 from robustlr.records import RunPaths, pull_results, read_spec, remote_of, write_json
 from robustlr.specs import StudySpec
@@ -14,13 +16,13 @@ from robustlr.study.sharing import agree_on_version, share_folder
 from robustlr.study.vigil import is_anyone_alive
 
 
-def join(spec: StudySpec, paths: RunPaths) -> None:
+def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda: False) -> None:
     """Make sure that the study is there, this is its folder, and every cell waits that lacks a
     result, or has a damaged one; failed ones too, where nobody else is at work.
 
     A study that exists is waited for where its storage is away, and names it where `spec` does
-    not. Raises StudyConflictError where the study there is another one, or is at work in another
-    storage: a worker edits nothing.
+    not; `stop` ends the wait. Raises StudyConflictError where the study there is another one, or
+    is at work in another storage: a worker edits nothing.
     """
     pull_results(spec, paths)
     if not paths.spec.exists():
@@ -35,7 +37,7 @@ def join(spec: StudySpec, paths: RunPaths) -> None:
             "a worker only joins it"
         )
     moved = moves(spec, paths)
-    queue = open_queue(spec, paths, patient=True)
+    queue = open_queue(spec, paths, patient=True, stop=stop)
     share_folder(spec, paths, queue)
     agree_on_version(spec, queue)
     if moved:  # who comes later must not find the former storage named

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 from robustlr.records import RunPaths
 from robustlr.specs import StudySpec
@@ -35,11 +36,13 @@ def open_queue(
     patient: bool = False,
     patience: float = PATIENCE_SECONDS,
     create: bool = True,
+    stop: Callable[[], bool] = lambda: False,
 ) -> CellQueue:
     """The queue of a study. Raises StorageError.
 
-    patient: wait for a database that is away from the start, too. patience: seconds to wait.
-    create: begin a study that is not there, which is an error otherwise.
+    patient: wait for a database that is away from the start, too. patience: seconds to wait; a
+    few, once `stop` says that we were told to stop. create: begin a study that is not there, which
+    is an error otherwise.
     """
     if spec.execution.storage:
         from robustlr.study.postgresql_queue import PostgresqlQueue
@@ -50,6 +53,7 @@ def open_queue(
             patient=patient,
             patience=patience,
             create=create,
+            stop=stop,
         )
     from robustlr.study.journal_queue import JournalQueue
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, IsDone
 if TYPE_CHECKING:
     from psycopg import Connection
 
+_ADD_SECONDS = 1800.0  # for whoever adds a great many cells
 _WORKER_PREFIX = "worker "  # of study attributes that are signs of life
 
 
@@ -34,19 +35,27 @@ class PostgresqlQueue(CellQueue):
     """The trials of the study `name` in the database at `url`.
 
     patient: wait for a database that is away from the start. patience: seconds to wait for it
-    afterwards. create: make the study where it is not there, which is an error otherwise.
+    afterwards. create: make the study where it is not there, which is an error otherwise. stop:
+    see `Database`.
     """
 
     one_machine = False
 
     def __init__(
-        self, url: str, name: str, *, patient: bool, patience: float, create: bool = True
+        self,
+        url: str,
+        name: str,
+        *,
+        patient: bool,
+        patience: float,
+        create: bool = True,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         if missing := _missing_packages():
             raise StorageError(
                 f'a PostgreSQL storage needs {missing}: pip install "robustlr[postgresql]"'
             )
-        self._database = Database(url, patience=patience if patient else 0.0)
+        self._database = Database(url, patience=patience if patient else 0.0, stop=stop)
         self._name, self._shown, self._create = name, without_password(url), create
         self._study = self._database.run(self._find_or_create)
         self._database.patience = patience
@@ -118,7 +127,7 @@ class PostgresqlQueue(CellQueue):
                 )
 
         if wanted:
-            self._database.run(insert)
+            self._database.run(insert, seconds=_ADD_SECONDS)
 
     def claim(self, worker: str) -> Claim | None:
         def take(connection: Connection[Any], again: bool) -> Claim | None:

@@ -54,15 +54,15 @@ def work(
     wait: stay while others are at work, in case one of them vanishes and leaves its cell.
     agree: called before any cell, and after the first sign of life, which keeps what is agreed on;
     it raises where this worker does not fit.
-    stop: asked before every cell whether to take no more; a cell that raises CellStoppedError
-    waits again.
+    stop: asked before every cell whether to take no more, and while the storage is away; a cell
+    that raises CellStoppedError waits again.
     A cell whose workload raises is recorded as FAILED, its traceback in the cell's log. A result
     is discarded where the cell was taken from us, since we seemed to be gone.
     Raises StorageError where results or the queue cannot be written.
     """
     spec = with_storage(read_spec(paths), storage)
     cells = {cell.key: cell for cell in spec.cells()}
-    queue = open_queue(spec, paths, patient=True)
+    queue = open_queue(spec, paths, patient=True, stop=stop)
     name = worker.partition("#")[0]
     lock = paths.worker_lock(name).resolve()  # others look at it from other folders
     pulse = Heartbeat(spec, paths, worker, cells, str(lock) if is_held(lock) else "")
@@ -79,7 +79,10 @@ def work(
             claim = queue.claim(worker)
             if claim is not None:
                 finished += _attempt(paths, remote, queue, claim, cells.get(claim.key), run_cell)
-            elif wait and queue.running():
+            elif wait and (running := queue.running()):
+                for lost in running:  # claimed on a connection that had been given up
+                    if lost.worker == worker:
+                        queue.put_back(lost)
                 vigil.look()
                 time.sleep(_LOOK_SECONDS)
             else:

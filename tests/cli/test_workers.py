@@ -137,6 +137,26 @@ def test_a_run_and_a_worker_share_the_cells_and_a_second_run_is_refused(
     assert table(study, out).equals(undisturbed)
 
 
+def test_a_worker_told_to_stop_while_its_storage_is_away_ends(
+    tmp_path: Path, postgres: Server, database: str, processes: list[subprocess.Popen[str]]
+) -> None:
+    (study, _), out = slow_study(tmp_path, seeds=1), tmp_path / "run"
+    worker = start("worker", study, out, database)
+    processes.append(worker)
+    queue = queue_of(study, out, database)
+    wait_until(queue.running)
+    (claim,) = queue.running()
+    postgres.stop()
+    try:
+        worker.send_signal(signal.SIGTERM)
+        said, _ = worker.communicate(timeout=120)
+    finally:
+        postgres.start()
+    assert worker.returncode == 1
+    assert said.splitlines()[-1].startswith("robustlr: storage ")
+    assert (out / "checkpoints" / f"{claim.key}.safetensors").exists()
+
+
 def test_machines_that_share_an_address_and_no_folder(
     tmp_path: Path,
     database: str,

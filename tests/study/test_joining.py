@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -115,6 +117,22 @@ def test_a_worker_without_a_storage_takes_the_folder_s(
     assert not paths.journal.exists()
     assert claim is not None
     assert len(queue.waiting()) == 7
+
+
+def test_a_study_whose_storage_is_away_for_a_moment_is_waited_for(
+    paths: RunPaths, postgres: Server, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(on(database), paths)
+    postgres.stop()
+    try:
+        starting = threading.Thread(target=join, args=(on(database), paths))
+        starting.start()
+        while "is tried again" not in caplog.text and starting.is_alive():
+            time.sleep(0.05)
+    finally:
+        postgres.start()
+    starting.join()
+    assert "answers again" in caplog.text
 
 
 @pytest.mark.parametrize("shared", [False, True])
