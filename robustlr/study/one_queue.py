@@ -33,7 +33,7 @@ def moves(spec: StudySpec, paths: RunPaths, *, driving: bool = False, me: str = 
     named = theirs.execution.public_storage()
     if named == mine:
         return False
-    where = spec.execution.public_results() or paths.root
+    where = spec.execution.results or paths.root
     busy = not driving and is_held(paths.run_lock)
     if not named:
         own = paths.worker_lock(me)

@@ -8,8 +8,8 @@ lives in Accelerate's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from robustlr.optimizers import build_optimizer
 from robustlr.specs import Cell
 from robustlr.training.averaging import WeightAverage
 from robustlr.training.compiling import compiled
+from robustlr.training.evaluation_weights import begin_training, evaluation_weights
 from robustlr.training.layout import use_channels_last
 from robustlr.training.optimizer_state import optimizer_state, restore_optimizer
 from robustlr.training.recomputation import use_checkpointing
@@ -54,6 +55,7 @@ class Learner:
             WeightAverage(self.bare_model, options.ema_decay) if options.ema_decay else None
         )
         self.optimizer = build_optimizer(cell.optimizer, self.weights, self._peak_lr)
+        begin_training(self.optimizer)
         # a factory's groups keep their learning rates relative to one another
         self._lr_shares = [group["lr"] / self._peak_lr for group in self.optimizer.param_groups]
         # in "evaluation mode" Accelerate adds autocast and no wrapper: the model is cut already
@@ -123,12 +125,19 @@ class Learner:
             return None
         self._workload.project(self.bare_model)
         if self.average is not None:
-            self.average.update()
+            with evaluation_weights(self._bare_optimizer(), self.weights):
+                self.average.update()
         return lr
 
-    def evaluated(self) -> AbstractContextManager[None]:
-        """Inside, the bare model has the weights to evaluate: their average, where one is kept."""
-        return nullcontext() if self.average is None else self.average.in_place_of_weights()
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Inside, the bare model has the weights to evaluate.
+
+        They are the optimizer's own choice where it has one, and their average where one is kept.
+        """
+        average = nullcontext() if self.average is None else self.average.in_place_of_weights()
+        with evaluation_weights(self._bare_optimizer(), self.weights), average:
+            yield
 
     def is_finite(self) -> bool:
         """Whether every weight is, on every rank."""

@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from robustlr.records import RunRecord, RunStatus
-from robustlr.specs import Cell
+from robustlr.specs import Cell, PytorchOptimizer
 from robustlr.training import loop, train
 from robustlr.training.setting import make_accelerator
 from robustlr.training.tracking import Tracking
@@ -103,6 +103,16 @@ def test_second_derivatives_that_overflow_are_made_at_a_smaller_scale(scale: lis
         traces.append(curve["curvature_trace"].drop_nulls().to_list())
     half, single = traces
     assert half == pytest.approx(single, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["ScheduleFreeAdamW", "SPlus"])
+def test_optimizers_that_are_evaluated_at_other_weights(scale: list[float], name: str) -> None:
+    scale[0] = 2.0**24  # they are evaluated before they have made an update, too
+    options = {"optimizer": PytorchOptimizer(name=name), "eval_every": 5, "lr_exponent": "-2"}
+    (record, half), (_, single) = (trained(precision, **options) for precision in ("fp16", "fp32"))
+    assert record.summary.example_passes > 30 * 64
+    ours, theirs = (curve["valid_loss"].drop_nulls().to_list() for curve in (half, single))
+    assert ours == pytest.approx(theirs, rel=0.05)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -21,6 +21,7 @@ from robustlr.specs import (
     AdamW,
     Cell,
     FactoryOptimizer,
+    OptimizerSpec,
     PytorchOptimizer,
     ShardingSpec,
     WorkloadSpec,
@@ -31,10 +32,14 @@ from tests.training.cells import digits_cell, sample_cell
 from tests.training.interrupted import Noisy, in_new_process, seed_anew, stop_within, without_time
 from tests.workloads.samples import Regression
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, OptimizerSpec] = {
     "sgd": SGD(momentum=0.9),
     "adamw": AdamW(weight_decay=0.1),
     "adamp": PytorchOptimizer(name="adamp"),
+}
+AVERAGING: dict[str, OptimizerSpec] = {  # evaluated at other weights than those they train at
+    "schedule-free": PytorchOptimizer(name="ScheduleFreeAdamW"),
+    "splus": PytorchOptimizer(name="SPlus"),
 }
 STOPS = (11, 13)  # updates before each interruption; the evaluations are between them
 
@@ -50,7 +55,7 @@ def noisy_cell(
         schedule,
         num_steps=36,
         lr_exponent=lr_exponent or ("-1" if optimizer == "sgd" else "-2"),
-        optimizer=OPTIMIZERS[optimizer],
+        optimizer=(OPTIMIZERS | AVERAGING)[optimizer],
         **{"eval_every": 10, "log_every": 3} | training,  # type: ignore[arg-type]
     )
     workload = WorkloadSpec(factory="tests.training.interrupted:Noisy")
@@ -68,6 +73,8 @@ EVERY = {
     "accumulated": noisy_cell("cosine", accumulation_steps=2),
     "bf16, clipped": noisy_cell("cosine", "adamw", precision="bf16", clip_norm=0.5),
     "averaged": noisy_cell("cosine", ema_decay=0.9),
+    "averaged, schedule-free": noisy_cell("fixed", "schedule-free", ema_decay=0.9),
+    **{name: noisy_cell("fixed", name) for name in AVERAGING},
 }
 
 
