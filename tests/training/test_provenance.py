@@ -24,7 +24,8 @@ def _forgotten() -> Iterator[None]:
 def test_versions_device_and_commit() -> None:
     facts = provenance("cpu")
     assert facts["robustlr"] == robustlr.__version__
-    assert facts["torch"] == version("torch")
+    for package in ("torch", "accelerate", "numpy", "pytorch_optimizer"):
+        assert facts[package] == version(package)
     assert facts["python"] == platform.python_version()
     assert int(facts["threads"]) >= 1
     assert facts["device"]
