@@ -60,7 +60,13 @@ def _pytorch_optimizer(
         hint = did_you_mean(spec.name.lower(), names)
         raise SpecError(f"pytorch_optimizer has no '{spec.name}'; {hint}")
     cls: Callable[..., torch.optim.Optimizer] = pytorch_optimizer.load_optimizer(spec.name.lower())
-    known = set(inspect.signature(cls.__init__).parameters) - {"self", "params", "lr", "kwargs"}
+    takes = inspect.signature(cls.__init__).parameters
+    if "model" in takes:
+        raise SpecError(
+            f"optimizer '{spec.name}' needs the model itself, and the loop gives it the weights "
+            "alone: use another optimizer"
+        )
+    known = set(takes) - {"self", "params", "lr", "kwargs"}
     for option in spec.options:
         if option not in known:
             hint = did_you_mean(option, known)
@@ -73,7 +79,7 @@ def _pytorch_optimizer(
     try:
         optimizer: torch.optim.Optimizer = cls(weights, lr=lr, **options)
     except Exception as error:
-        raise _unusable(spec, error) from error
+        raise unusable(spec, error) from error
     return optimizer
 
 
@@ -88,16 +94,47 @@ def _rehearse(
     weight.grad = torch.ones(2, 2)
     with torch.random.fork_rng(devices=[]):  # some add noise
         try:
-            cls([weight], lr=1e-3, **options).step()
+            # in a group: those that need more in it than weights then say what
+            cls([{"params": [weight]}], lr=1e-3, **options).step()
         except Exception as error:
-            raise _unusable(spec, error) from error
+            raise unusable(spec, error) from error
 
 
-def _unusable(spec: PytorchOptimizer, error: Exception) -> SpecError:
-    text = one_line(str(error))
+def unusable(spec: OptimizerSpec, error: Exception, verdict: str = "") -> SpecError:
+    """What a person can do about an `error` of the optimizer that `spec` names, in one line.
+
+    verdict: what to say, before the error's own words, where its cause is none of the known ones.
+    """
+    match spec:
+        case PytorchOptimizer():
+            name = spec.name
+        case FactoryOptimizer():
+            name = spec.factory
+        case _:
+            name = spec.kind
+    text = one_line(str(error)) or type(error).__name__
+    said = _cause(text) or f"{verdict or 'cannot be used here'}: {text}"
+    return SpecError(f"optimizer '{name}' {said}")
+
+
+def _cause(text: str) -> str | None:
+    """What an optimizer lacks, by the text of its error; None where that is all there is to say."""
+    if "use_muon" in text:
+        return (
+            "needs parameter groups, with use_muon = True for hidden matrices and False for the "
+            'rest: make them in a function of your own, factory = "module:name"'
+        )
     if "closure" in text:
-        return SpecError(f"optimizer '{spec.name}' needs a closure, which the loop does not give")
-    return SpecError(f"optimizer '{spec.name}' cannot be used here: {text}")
+        return "needs a closure, which the loop does not give: use another optimizer"
+    if "does not require grad" in text:
+        return (
+            "needs second derivatives (backward with create_graph = True), which the loop does "
+            "not give: use another optimizer"
+        )
+    if "required positional argument" in text:
+        missing = text.rpartition(":")[2].strip()
+        return f"needs a value for {missing}: give it in its options"
+    return None
 
 
 def _from_factory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping
@@ -9,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_optimizer
 import torch
 from torch import Tensor, nn
 
 from robustlr.errors import SpecError, WorkloadError
 from robustlr.optimizers import build_optimizer
 from robustlr.specs import SGD, Adam, AdamW, FactoryOptimizer, PytorchOptimizer
+from robustlr.training import rehearse
+from tests.small_study import small_spec
+from tests.workloads.samples import Regression
 
 LR = 0.1
 
@@ -115,10 +120,15 @@ def test_frozen_weights_are_left_out() -> None:
         ("AdmP", {}, "pytorch_optimizer has no 'AdmP'; did you mean 'adamp'"),
         ("AdamP", {"dleta": 0.2}, "has no option 'dleta'; did you mean 'delta'"),
         ("AdamP", {"betas": (1.5, 0.9)}, "optimizer 'AdamP' cannot be used here: "),
-        ("LBFGS", {}, "'LBFGS' needs a closure, which the loop does not give"),
-        ("AliG", {}, "'AliG' needs a closure, which the loop does not give"),
-        ("BSAM", {}, "'BSAM' cannot be used here: .*'num_data'"),
-        ("AdaHessian", {}, "'AdaHessian' cannot be used here: "),
+        ("LBFGS", {}, "'LBFGS' needs a closure, which the loop does not give: use another"),
+        ("AliG", {}, "'AliG' needs a closure, which the loop does not give: use another"),
+        ("BSAM", {}, "'BSAM' needs a value for 'num_data': give it in its options$"),
+        ("BSAM", {"num_data": 9}, "'BSAM' needs a closure"),
+        ("AdaHessian", {}, r"'AdaHessian' needs second derivatives \(backward with create_graph"),
+        ("SophiaH", {}, "'SophiaH' needs second derivatives .* use another optimizer$"),
+        ("LOMO", {}, "'LOMO' needs the model itself, .* the weights alone: use another optimizer$"),
+        ("AdamMini", {}, "'AdamMini' needs the model itself"),
+        ("Muon", {}, "'Muon' needs parameter groups, .* use_muon .* factory = \"module:name\"$"),
     ],
 )
 def test_bad_optimizers_are_one_clear_line(
@@ -127,6 +137,70 @@ def test_bad_optimizers_are_one_clear_line(
     with pytest.raises(SpecError, match=message) as caught:
         build_optimizer(PytorchOptimizer(name=name, options=options), [weight()], LR)
     assert "\n" not in str(caught.value)
+
+
+REFUSED = {
+    "needs parameter groups": {
+        "adago", "adamuon", "distributedmuon", "muon", "muonclip", "normuon"
+    },
+    "needs the model itself": {"adalomo", "adammini", "lomo"},
+    "needs second derivatives": {"adahessian", "sophiah"},
+    "needs a closure": {"alig", "lbfgs"},
+    "needs a value for": {"bsam", "ranger21"},
+    "cannot be used here: You need to install `einops`": {"demo"},
+    "only supports 2D parameters": {"spectralsphere"},
+}  # fmt: skip
+
+# the first wait for some updates, SaRA changes tiny weights alone
+STILL = {"adashift", "radam", "schedulefreeradam", "sara"}
+
+
+@pytest.mark.parametrize("name", sorted(pytorch_optimizer.get_supported_optimizers()))
+def test_every_name_trains_or_is_refused_in_one_clear_line(name: str) -> None:
+    spec = dataclasses.replace(
+        small_spec(), optimizer=(PytorchOptimizer(name=name),), batch_size=(8,)
+    )
+    expected = [message for message, names in REFUSED.items() if name in names]
+    workload = Regression()
+    if expected:
+        with pytest.raises(SpecError, match=expected[0]) as caught:
+            rehearse(spec, spec.workload[0], workload)
+        assert f"optimizer '{name}' " in str(caught.value)
+        assert "\n" not in str(caught.value)
+        return
+    rehearse(spec, spec.workload[0], workload)
+    torch.manual_seed(0)
+    model, examples = workload.model(0), workload.examples("train", 0)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    assert {weight.ndim for weight in before} == {1, 2}  # it has a bias
+    optimizer = build_optimizer(spec.optimizer[0], model.parameters(), 1e-2)
+    for step in range(3):
+        optimizer.zero_grad()
+        batch = examples.batch(torch.arange(8 * step, 8 * step + 8))
+        workload.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    after = list(model.parameters())
+    assert all(bool(weight.isfinite().all()) for weight in after)
+    assert name in STILL or not all(map(torch.equal, before, after))
+
+
+def muon(weights: list[Tensor], *, lr: float) -> torch.optim.Optimizer:
+    """What the message of Muon advises."""
+    matrices = [weight for weight in weights if weight.ndim >= 2]
+    others = [weight for weight in weights if weight.ndim < 2]
+    groups = [
+        {"params": matrices, "lr": lr, "use_muon": True},
+        {"params": others, "lr": lr / 10, "use_muon": False},
+    ]
+    return pytorch_optimizer.load_optimizer("muon")(groups)
+
+
+def test_the_way_out_for_muon_works() -> None:
+    optimizer = FactoryOptimizer(factory=f"{__name__}:muon")
+    spec = dataclasses.replace(small_spec(), optimizer=(optimizer,), batch_size=(8,))
+    rehearse(spec, spec.workload[0], Regression())
+    built = build_optimizer(optimizer, Regression().model(0).parameters(), LR)
+    assert [group["lr"] for group in built.param_groups] == [LR, LR / 10]
 
 
 def test_not_installed_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""One batch, forward and backward, of a study's workload before any of its cells runs.
+"""One batch and one update of a study's workload before any of its cells runs.
 
 What is wrong with a model, its data, its loss or its optimizer would fail every cell, one by one:
 it is found here, once, and said in a sentence. Data that is loaded as it is needed is loaded here,
@@ -7,6 +7,7 @@ up to a thousand examples of every split.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from contextlib import closing
 from typing import Any
@@ -17,8 +18,9 @@ from torch import nn
 from robustlr.curvature import leading_examples, make_estimator, probe_generator
 from robustlr.curvature.batches import batch_size
 from robustlr.errors import RobustlrError, WorkloadError, one_line
-from robustlr.optimizers import build_optimizer
-from robustlr.specs import StudySpec, TrainingSpec, WorkloadSpec
+from robustlr.optimizers import build_optimizer, unusable
+from robustlr.specs import OptimizerSpec, StudySpec, TrainingSpec, WorkloadSpec
+from robustlr.training.evaluation_weights import begin_training, evaluation_weights
 from robustlr.training.feed import Feed
 from robustlr.training.layout import use_channels_last
 from robustlr.training.learner import checked_loss
@@ -33,7 +35,9 @@ _AT_ONCE = 50
 
 
 def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
-    """Make the first micro-batch of the first cell with the workload `choice`, and drop it.
+    """Make the first update of a cell with the workload `choice`, and drop it.
+
+    The cell is one of the smallest batch: BatchNorm cannot bear one example.
 
     Raises SpecError, DataError or WorkloadError that names the workload, whatever that raised.
     """
@@ -53,6 +57,7 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
     training = spec.training
     precision_of(training)
     cell = next(cell for cell in spec.cells() if cell.workload == choice)
+    cell = dataclasses.replace(cell, batch_size=min(spec.batch_size))
     sharded = training.accelerate_config is not None
     device = torch.device("cuda" if torch.cuda.is_available() and not sharded else "cpu")
     seed_torch(cell.seed, device)
@@ -66,20 +71,17 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
         BatchOrder(len(examples["train"]), size, cell.seed)
     feed = Feed(examples["train"], cell, ranks=training.processes_per_cell)
     try:
-        batch = feed.update()[0]
+        micro = feed.update()[0]
     finally:
         feed.close()
-    if sharded:
-        batch = leading_examples(batch, min(_FEW / batch_size(batch), 1.0))
+    batch = _few(micro) if sharded else micro
     with _autocast(training, device):
         loss = checked_loss(workload.loss(model, batch))
     if not math.isfinite(loss.item()):
         raise WorkloadError(f"the fresh model's loss on the first batch is {loss.item()}")
     torch.autograd.backward(loss)
     _check_gradients(model)
-    _estimate(spec, workload, model, batch)
-    for optimizer in spec.optimizer:
-        build_optimizer(optimizer, model.parameters(), cell.peak_lr)
+    _estimate(spec, workload, model, micro, sharded=sharded)
     model.eval()
     with torch.no_grad():
         workload.inspect(model, batch)
@@ -87,6 +89,7 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
         for split in ("valid", "test"):
             few = torch.arange(min(_FEW, len(examples[split])))
             _check_sums(workload.evaluate(model, examples[split], few))
+    _update(spec, model, cell.peak_lr, sharded=sharded)
     for part in examples.values():
         _load(part)
 
@@ -117,16 +120,64 @@ def _load(examples: Examples) -> None:
             pass
 
 
-def _estimate(spec: StudySpec, workload: Workload, model: nn.Module, batch: Batch) -> None:
-    """One estimate of the curvature by every estimator that a schedule of the study asks for."""
-    requests = [schedule.curvature_request for schedule in spec.schedule]
+def _estimate(
+    spec: StudySpec, workload: Workload, model: nn.Module, micro: Batch, *, sharded: bool
+) -> None:
+    """One estimate of the curvature as every schedule of the study asks for it."""
     device = next(model.parameters()).device
-    for name in {request.estimator for request in requests if request is not None}:
-        make_estimator(name).estimate(
-            *(model, leading_examples(batch, 0.5), probe_generator(0, 0, 0, device)),
+    asked = [schedule.curvature_request for schedule in spec.schedule]
+    # those that differ in how often they ask, alone, ask for the same
+    once = [dataclasses.replace(request, every=1) for request in asked if request is not None]
+    for request in dict.fromkeys(once):
+        part = leading_examples(micro, request.batch_fraction)
+        make_estimator(request.estimator, probes=request.probes).estimate(
+            *(model, _few(part) if sharded else part, probe_generator(0, 0, 0, device)),
             loss_fn=workload.loss,
             sample_loss_fn=workload.sampled_loss,
+            diagonal=request.extremes,
         )
+
+
+def _update(spec: StudySpec, model: nn.Module, lr: float, *, sharded: bool) -> None:
+    """One update of the model by every optimizer of the study: the model is spent afterwards.
+
+    Of a sharded model, which may not fit one device, only the smallest of its matrices is updated,
+    of its vectors, and so on.
+    """
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if sharded:
+        falling = sorted(weights, key=lambda weight: -weight.numel())
+        weights = list({weight.ndim: weight for weight in falling}.values())
+    *others, last = spec.optimizer
+    for choice in others:
+        _update_by(choice, [_twin(weight) for weight in weights], lr)
+    _update_by(last, weights, lr)  # without a copy: there is often one optimizer alone
+
+
+def _update_by(choice: OptimizerSpec, weights: list[nn.Parameter], lr: float) -> None:
+    optimizer = build_optimizer(choice, weights, lr)
+    try:
+        begin_training(optimizer)
+        optimizer.step()
+        with evaluation_weights(optimizer, weights):
+            pass
+    except Exception as error:
+        verdict = (
+            "cannot update this model (use another optimizer, or give each the weights that it "
+            'can update in a function of your own, factory = "module:name")'
+        )
+        raise unusable(choice, error, verdict) from error
+
+
+def _twin(weight: nn.Parameter) -> nn.Parameter:
+    """A copy of a weight and of its gradient."""
+    twin = nn.Parameter(weight.detach().clone())
+    twin.grad = None if weight.grad is None else weight.grad.clone()
+    return twin
+
+
+def _few(batch: Batch) -> Batch:
+    return leading_examples(batch, min(_FEW / batch_size(batch), 1.0))
 
 
 def _autocast(training: TrainingSpec, device: torch.device) -> torch.autocast:

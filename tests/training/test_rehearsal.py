@@ -10,9 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robustlr.curvature import Hutchinson
 from robustlr.errors import DataError, RobustlrError, SpecError, WorkloadError
 from robustlr.schedules import parse
-from robustlr.specs import FactoryOptimizer, ShardingSpec, StudySpec, TrainingSpec
+from robustlr.specs import (
+    SGD,
+    AdamW,
+    FactoryOptimizer,
+    PytorchOptimizer,
+    ShardingSpec,
+    StudySpec,
+    TrainingSpec,
+)
 from robustlr.training import rehearse
 from robustlr.workloads import Batch, Examples, Request, Split, TensorExamples, Workload
 from tests.small_study import small_spec
@@ -209,3 +218,102 @@ def test_the_largest_of_several_batches_must_fit() -> None:
 )
 def test_what_works_is_passed(training: TrainingSpec) -> None:
     rehearsed(ConvDigits(), training=training)
+
+
+class Normalised(Regression):
+    """BatchNorm cannot bear one example."""
+
+    def model(self, seed: int) -> nn.Module:
+        return nn.Sequential(nn.BatchNorm1d(self.dim), nn.Linear(self.dim, 1))
+
+
+def with_schedules(*names: str, **changes: Any) -> StudySpec:
+    schedules = tuple(parse(name) for name in names)
+    report = dataclasses.replace(small_spec().report, baseline=schedules[0].label)
+    return spec_of(schedule=schedules, report=report, **changes)
+
+
+@pytest.mark.parametrize("sizes", [(8,), (32, 8)], ids=str)
+def test_the_curvature_is_estimated_on_the_share_that_a_cell_would_use(
+    sizes: tuple[int, ...],
+) -> None:
+    spec = dataclasses.replace(with_schedules("curvature_adaptive"), batch_size=sizes)
+    with pytest.raises(WorkloadError, match=r"more than one example .* raise batch_fraction"):
+        rehearse(spec, spec.workload[0], Normalised())
+    for option in ("batch_fraction=0.25", "estimator=squared_gradient"):
+        fitting = with_schedules(f"curvature_adaptive:{option}")
+        spec = dataclasses.replace(fitting, batch_size=sizes)
+        rehearse(spec, spec.workload[0], Normalised())
+
+
+def test_every_request_is_made_once_as_a_schedule_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int, bool]] = []
+    estimate = Hutchinson.estimate
+
+    def noted(self: Hutchinson, model: nn.Module, batch: Batch, *rest: Any, **options: Any) -> Any:
+        made.append((self.probes, len(batch[0]), options["diagonal"]))
+        return estimate(self, model, batch, *rest, **options)
+
+    monkeypatch.setattr(Hutchinson, "estimate", noted)
+    spec = with_schedules(
+        "curvature_adaptive:every=5",
+        "curvature_adaptive:every=7",
+        "curvature_adaptive:probes=3,batch_fraction=0.5",
+    )
+    rehearse(spec, spec.workload[0], Regression())
+    assert made == [
+        (request.probes, size, request.extremes)
+        for request, size in zip(
+            [spec.schedule[i].curvature_request for i in (0, 2)], (1, 4), strict=True
+        )
+        if request is not None
+    ]
+
+
+def test_of_a_sharded_model_few_examples_but_the_share_of_the_whole_batch() -> None:
+    sharded = TrainingSpec(processes_per_cell=2, accelerate_config=ShardingSpec())
+    spec = with_schedules("curvature_adaptive:estimator=finite_difference", training=sharded)
+    spec = dataclasses.replace(spec, batch_size=(32,))
+    rehearse(spec, spec.workload[0], Normalised())  # two of sixteen; of the first eight, one
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_an_optimizer_that_cannot_update_the_model_is_found(sharded: bool) -> None:
+    options = {"processes_per_cell": 2, "accelerate_config": ShardingSpec()} if sharded else {}
+    with pytest.raises(SpecError, match="only supports 2D parameters") as caught:
+        rehearsed(
+            Regression(),
+            optimizer=(SGD(), PytorchOptimizer(name="SpectralSphere"), AdamW()),
+            training=TrainingSpec(**options),  # type: ignore[arg-type]
+        )
+    said = str(caught.value)
+    assert said.startswith("workload 'logistic': optimizer 'SpectralSphere' cannot update this mo")
+    assert 'factory = "module:name"' in said
+    assert "\n" not in said
+
+
+SEEN: list[list[Tensor]] = []
+
+
+class Looking(torch.optim.SGD):
+    """Notes the weights and the gradients that it is given, and spoils both."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        weights = self.param_groups[0]["params"]
+        SEEN.append([t.detach().clone() for w in weights for t in (w, w.grad)])
+        for weight in weights:
+            weight.data.fill_(float("nan"))
+            weight.grad.fill_(float("nan"))
+
+
+def test_every_optimizer_updates_the_fresh_model_with_its_own_gradient() -> None:
+    SEEN.clear()
+    looking = [
+        FactoryOptimizer(factory=f"{__name__}:Looking", label=label) for label in ("a", "b", "c")
+    ]
+    rehearsed(Regression(), optimizer=tuple(looking))
+    first, *others = SEEN
+    assert all(bool(tensor.any()) for tensor in first)
+    assert len(others) == 2
+    for other in others:
+        assert all(map(torch.equal, first, other))
