@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustlr.errors import SpecError
 from robustlr.schedules import parse
+from robustlr.schedules.base import Lifted
 from robustlr.torch_schedulers import CurvatureAdaptiveLR, ScheduleLR
 from robustlr.torch_schedulers.base import ScheduleLike
 
@@ -58,6 +59,7 @@ class ScheduleCallback(TrainerCallback):
                 "the Trainer has a scheduler already; pass it none, and add the callback before "
                 "its first training"
             )
+        self._learns = request is None and not isinstance(self.schedule.lifted(), Lifted)
         self._loss = 0.0
         self._batch: Mapping[str, Any] | None = None
         self._saved: Mapping[str, Any] | None = None
@@ -107,7 +109,8 @@ class ScheduleCallback(TrainerCallback):
         if self._batch is None:
             self._batch = dict(inputs)
         loss: Tensor = self._step_of_trainer(model, inputs, *others, **options)
-        self._loss += float(loss)
+        if self._learns:  # to read a loss is to wait for the GPU
+            self._loss += float(loss)
         if self._trainer.accelerator.sync_gradients:
             scheduler, total, batch = self._at_work, self._loss, self._batch
             self._loss, self._batch = 0.0, None
@@ -115,7 +118,7 @@ class ScheduleCallback(TrainerCallback):
                 scaler = self._trainer.accelerator.scaler
                 scheduler.step(batch, loss_scale=scaler.get_scale() if scaler else 1.0)
             else:
-                scheduler.step(loss=total)
+                scheduler.step(loss=total if self._learns else None)
         return loss
 
     def _mean_loss(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:

@@ -109,6 +109,31 @@ def test_a_feedback_schedule_sees_the_mean_loss_of_each_update(
     assert callback.scheduler.outcome["warmup_switch_step"] is not None
 
 
+class Unread(Tensor):
+    """A loss that nobody may wait for."""
+
+    def __float__(self) -> float:
+        raise AssertionError("the loss was read")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reads"),
+    [("cosine", False), ("curvature_adaptive:every=7", False), ("auto_warmup", True)],
+)
+def test_the_loss_is_read_only_where_the_schedule_learns_from_it(
+    tmp_path: Path, schedule: str, reads: bool
+) -> None:
+    trainer, callback, _ = training(tmp_path, schedule)
+    trainer.args.logging_steps = trainer.args.max_steps = 1
+    bare = callback._step_of_trainer
+    callback._step_of_trainer = lambda *args: bare(*args).as_subclass(Unread)
+    if reads:
+        with pytest.raises(AssertionError, match="the loss was read"):
+            trainer.train()
+    else:
+        trainer.train()
+
+
 def test_curvature_is_that_of_the_trainer_s_loss(tmp_path: Path) -> None:
     """For least squares tr(H) = 2·mean‖(x, 1)‖², whatever the weights."""
     schedule = "curvature_adaptive:scale=raw,strength=1,every=1,smoothing=0,batch_fraction=1"
