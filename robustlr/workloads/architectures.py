@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -32,7 +33,8 @@ _TASKS: Mapping[Task, tuple[str, str, str]] = {  # class, names of its architect
         "image classifier",
     ),
 }
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+_INDEX = re.compile(r"(?<=\.)\d+(?=\.)")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
 
 def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
@@ -56,7 +58,7 @@ def make_config(model: str, options: Mapping[str, Any], task: Task) -> Any:
         try:
             default = transformers.AutoConfig.for_model(kind)
             for name in options:
-                if not hasattr(default, name):
+                if not hasattr(default, name) or callable(getattr(default, name)):
                     names = sorted(default.to_dict())
                     hint = did_you_mean(name, names) if names else ""
                     raise SpecError(f"'{model}' has no option '{name}'; {hint}")
@@ -102,6 +104,16 @@ def make_model(config: Any, task: Task, weights: str | None = None) -> nn.Module
         raise WorkloadError(
             f"weights in {weights} do not fit the model: {len(wrong)} of its tensors are missing "
             f"or of another shape, such as {wrong[0]}"
+        )
+    # what is left over may be another task's head, but not more of the model's own layers
+    own = {_INDEX.sub("#", key) for key in model.state_dict()}
+    body = f"{model.base_model_prefix}."
+    left_over = sorted(key for key in report["unexpected_keys"] if key.startswith(body))
+    extra = [key for key in left_over if _INDEX.sub("#", key) in own]
+    if extra:
+        raise WorkloadError(
+            f"weights in {weights} do not fit the model: {len(extra)} of their tensors belong to "
+            f"layers that it does not have, such as {extra[0]}"
         )
     return _single(model)
 
@@ -175,16 +187,19 @@ def _unknown(model: str, kind: str, known: Any, task: Task) -> str:
 
 def _safe_folder(weights: str) -> Path:
     folder = Path(weights).expanduser()
-    if not folder.is_dir():
+    if not folder.exists():
         raise WorkloadError(f"weights = '{weights}': no such folder")
-    if not any(folder.glob("*.safetensors")):
-        pickled = next((file.name for form in _PICKLED for file in folder.glob(form)), None)
+    files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    if not any(file.suffix == ".safetensors" for file in files):
+        pickled = next((file.name for file in files if file.suffix in _PICKLED), None)
         if pickled:
             raise WorkloadError(
                 f"weights in {weights}: {pickled} is pickled, and reading it could run any code; "
                 "convert it to safetensors first"
             )
         raise WorkloadError(f"weights in {weights}: there is no .safetensors file")
+    if not folder.is_dir():
+        raise WorkloadError(f"weights = '{weights}': is a file; name the folder that it is in")
     return folder
 
 

@@ -76,6 +76,7 @@ def test_models_are_float32_whatever_their_configuration_says(saved: Path) -> No
         ("zzzzz", {}, "image_classification", "and no image classifier of transformers"),
         ("no/such", {}, "causal_lm", "get it with `hf download no/such`, or name its folder"),
         ("gpt2", {"nlayer": 1}, "causal_lm", "'gpt2' has no option 'nlayer'; did you mean 'n_lay"),
+        ("gpt2", {"to_dict": 1}, "causal_lm", "'gpt2' has no option 'to_dict'; "),
         ("gpt2", {"n_layer": "x"}, "causal_lm", "'gpt2': "),
         ("broken.json", {}, "causal_lm", "broken.json: is not JSON: "),
         ("bare.json", {}, "causal_lm", "bare.json: is no configuration of a model, it names no"),
@@ -117,13 +118,31 @@ def refused(weights: Path, **changes: Any) -> str:
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     torch.save(tiny().state_dict(), tmp_path / "pytorch_model.bin")
     assert "pytorch_model.bin is pickled, and reading it could run any code" in refused(tmp_path)
+    assert "pytorch_model.bin is pickled" in refused(tmp_path / "pytorch_model.bin")
 
 
 def test_weights_that_are_missing_damaged_or_do_not_fit(saved: Path, tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere").endswith("/nowhere': no such folder")
     assert "there is no .safetensors file" in refused(tmp_path)
     assert "do not fit the model: 12 of its tensors are missing" in refused(saved, n_layer=2)
+    assert "is a file; name the folder that it is in" in refused(saved / "model.safetensors")
     assert "missing or of another shape, such as transf" in refused(saved, vocab_size=60)
     file = saved / "model.safetensors"
     file.write_bytes(file.read_bytes()[:200])
     assert "Error while deserializing header" in refused(saved)
+
+
+def test_weights_of_more_layers_are_refused(tmp_path: Path) -> None:
+    tiny(n_layer=3).save_pretrained(tmp_path)  # type: ignore[operator]
+    said = refused(tmp_path)
+    assert (
+        "of their tensors belong to layers that it does not have, such as transformer.h.1" in said
+    )
+
+
+def test_the_head_of_another_task_may_be_left_over(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    GPT2ForSequenceClassification(GPT2Config(**TINY, num_labels=3)).save_pretrained(tmp_path)
+    config = make_config("gpt2", TINY, "causal_lm")
+    assert isinstance(make_model(config, "causal_lm", str(tmp_path)), nn.Module)
