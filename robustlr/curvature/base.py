@@ -26,7 +26,8 @@ from torch.nn.parallel import DistributedDataParallel
 from robustlr.curvature.batches import batch_size
 from robustlr.curvature.sharding import whole
 from robustlr.curvature.sums import collected, plain_sum
-from robustlr.errors import SpecError, WorkloadError
+from robustlr.errors import WorkloadError
+from robustlr.schedules.require import require_count
 
 LossFn = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> mean loss over the batch, a scalar with its graph."""
@@ -115,8 +116,7 @@ class Estimator(ABC):
     probes: int = 1
 
     def __post_init__(self) -> None:
-        if self.probes < 1:
-            raise SpecError(f"probes must be at least 1, got {self.probes}")
+        require_count("probes", self.probes)
 
     def estimate(
         self,

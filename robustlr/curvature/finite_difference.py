@@ -14,6 +14,7 @@ from robustlr.curvature.gradients import gradient
 from robustlr.curvature.probes import add_product, rademacher
 from robustlr.curvature.snapshot import displaceable, untouched
 from robustlr.errors import SpecError, WorkloadError
+from robustlr.schedules.require import require_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class FiniteDifference(Estimator):
 
     def __post_init__(self) -> None:
         super(FiniteDifference, self).__post_init__()
+        require_number("distance", self.distance)
         if not (math.isfinite(self.distance) and self.distance > 0.0):
             raise SpecError(f"distance must be a positive number, got {self.distance}")
 

@@ -25,8 +25,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from robustlr.errors import SpecError
-
 FloatArray = NDArray[np.float64]
 
 
@@ -218,10 +216,15 @@ class Lifted(FeedbackSchedule[LiftedState]):
         return float(self.schedule.multiplier(state.step, state.num_steps))
 
 
-def require_fraction(name: str, value: float) -> None:
-    """Raise SpecError unless 0 ≤ value ≤ 1 (which also refuses NaN)."""
-    if not 0.0 <= value <= 1.0:
-        raise SpecError(f"{name} must be in [0, 1], got {value}")
+def parse_field(schedule: AnySchedule, name: str) -> None:
+    """Put the schedule that is meant in place of a table or shorthand in the field `name`.
+
+    Raises SpecError where it means none.
+    """
+    from robustlr.schedules.registry import parse
+
+    # through object's: the dataclass is frozen once __post_init__ is over
+    object.__setattr__(schedule, name, parse(getattr(schedule, name)))
 
 
 def require_whole(name: str, value: object, least: int) -> None:

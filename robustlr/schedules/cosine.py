@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from robustlr.schedules.base import FloatArray, Schedule, require_fraction
+from robustlr.schedules.base import FloatArray, Schedule
+from robustlr.schedules.require import require_fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,11 +29,17 @@ from robustlr.schedules.base import (
     FloatArray,
     Lifted,
     Schedule,
-    require_fraction,
+    parse_field,
 )
 from robustlr.schedules.fixed import Fixed
+from robustlr.schedules.require import require_count, require_fraction, require_number
 
 ESTIMATORS = ("hutchinson", "gauss_newton", "finite_difference", "squared_gradient")
+_CHOICES = {
+    "estimator": ESTIMATORS,
+    "scale": ("relative", "raw"),
+    "bounds": ("explicit", "eigenvalue"),
+}
 _NO_ANNEALING = Fixed()
 
 
@@ -94,8 +100,8 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
     bounds: "explicit" uses min_multiplier and max_multiplier. "eigenvalue" uses the paper's,
         1/√(1 + λ·n·h) at the largest and the smallest entry h of the estimated diagonal: the
         trace itself always lies between them, so they hardly ever bind.
-    anneal: a, any pure schedule, multiplied in after the bounds; "fixed" for none, as in the
-        paper.
+    anneal: a, any pure schedule or its shorthand, multiplied in after the bounds; "fixed" for
+        none, as in the paper.
     max_skipped: non-finite estimates in a row after which telemetry's `curvature_failed` turns
         1 and the training loop ends the run as diverged. A skipped estimate changes nothing else.
 
@@ -125,23 +131,20 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
     state_type: ClassVar[type[Any]] = CurvatureAdaptiveState
 
     def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise SpecError(
-                f"unknown estimator '{self.estimator}'; {did_you_mean(self.estimator, ESTIMATORS)}"
-            )
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise SpecError(f"unknown {name} '{value}'; {did_you_mean(str(value), known)}")
         for name in ("every", "probes", "max_skipped"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
+            require_count(name, getattr(self, name))
+        for name in ("batch_fraction", "strength", "smoothing"):
+            require_number(name, getattr(self, name))
         if not 0.0 < self.batch_fraction <= 1.0:
             raise SpecError(f"batch_fraction must be in (0, 1], got {self.batch_fraction}")
         if not (math.isfinite(self.strength) and self.strength >= 0.0):
             raise SpecError(f"strength must be a finite number, 0 or more, got {self.strength}")
         if not 0.0 <= self.smoothing < 1.0:
             raise SpecError(f"smoothing must be in [0, 1), got {self.smoothing}")
-        for name, known in (("scale", ("relative", "raw")), ("bounds", ("explicit", "eigenvalue"))):
-            value = getattr(self, name)
-            if value not in known:
-                raise SpecError(f"unknown {name} '{value}'; {did_you_mean(value, known)}")
         require_fraction("min_multiplier", self.min_multiplier)
         require_fraction("max_multiplier", self.max_multiplier)
         low, high = self.min_multiplier, self.max_multiplier
@@ -149,6 +152,7 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             raise SpecError(f"min_multiplier {low} must not exceed max_multiplier {high}")
         if self.bounds == "eigenvalue" and (low, high) != (0.0, 1.0):
             raise SpecError("min_multiplier and max_multiplier need bounds = 'explicit'")
+        parse_field(self, "anneal")
         if not isinstance(self.anneal.lifted(), Lifted):
             raise SpecError(f"anneal must be a pure schedule, got '{self.anneal.label}'")
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
 from robustlr.schedules.base import FloatArray, Schedule
+from robustlr.schedules.require import require_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class InverseSqrt(Schedule):
     timescale: float = 1.0
 
     def __post_init__(self) -> None:
+        require_number("timescale", self.timescale)
         if not (math.isfinite(self.timescale) and self.timescale > 0):
             raise SpecError(f"timescale must be a positive number of updates, got {self.timescale}")
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
 from robustlr.schedules.base import FloatArray, Schedule, number
+from robustlr.schedules.require import require_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Polynomial(Schedule):
     degree: float = 1.0
 
     def __post_init__(self) -> None:
+        require_number("degree", self.degree)
         if not (math.isfinite(self.degree) and self.degree > 0):
             raise SpecError(f"degree must be a positive number, got {self.degree}")
 

@@ -15,6 +15,7 @@ from typing import Any
 from robustlr.errors import DataError, SpecError
 from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import AnySchedule, Feedback
+from robustlr.schedules.require import require_count
 from robustlr.schedules.warmup import WarmedUpState, Warmup
 
 
@@ -65,6 +66,7 @@ def replay(
     Raises DataError for no loss or too many, or traces at other steps alone, SpecError where the
     schedule needs traces and has none, or needs more of the curvature.
     """
+    require_count("num_steps", num_steps)
     if not losses:
         raise DataError("there is no loss to replay")
     if len(losses) > num_steps:

@@ -20,8 +20,10 @@ from robustlr.schedules.base import (
     FloatArray,
     Schedule,
     number,
+    parse_field,
 )
 from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.require import require_number
 
 _ROUNDING = 1e-12
 
@@ -31,7 +33,7 @@ class Warmup(Schedule):
     """m_t = (t + 1)/(W + 1) for t < W = ⌈w·T⌉, then the wrapped shape over the T − W left.
 
     warmup_fraction: w in [0, 1), the share of the horizon spent warming up.
-    then: the wrapped schedule; a feedback schedule starts to see feedback at t = W.
+    then: the wrapped schedule or its shorthand; one with feedback starts to see it at t = W.
 
     >>> Warmup(warmup_fraction=0.2, then=Cosine()).multiplier([0, 1, 2, 6, 10], 10).round(3)
     array([0.333, 0.667, 1.   , 0.5  , 0.   ])
@@ -42,6 +44,8 @@ class Warmup(Schedule):
     then: AnySchedule = field(default_factory=Cosine)
 
     def __post_init__(self) -> None:
+        require_number("warmup_fraction", self.warmup_fraction)
+        parse_field(self, "then")
         if not 0.0 <= self.warmup_fraction < 1.0:
             raise SpecError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
         if isinstance(self.then, Warmup):

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from robustlr.errors import SpecError
 from robustlr.schedules import AnySchedule, Feedback, parse, to_table
+from robustlr.schedules.require import require_count
 from robustlr.torch_schedulers.ranks import mean_number
 
 ScheduleLike = AnySchedule | str | Mapping[str, Any]
@@ -42,15 +43,14 @@ class TorchScheduler:
         bare = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper has no hooks
         if not isinstance(bare, Optimizer):
             raise SpecError(f"a torch optimizer is needed, got {type(optimizer).__name__}")
-        if num_steps < 1:
-            raise SpecError(f"num_steps must be at least 1, got {num_steps}")
+        require_count("num_steps", num_steps)
         self.optimizer = bare
         self.schedule = parse(schedule)
-        self.num_steps = num_steps
+        self.num_steps = int(num_steps)  # of numpy, which is no JSON, too
         self.peak_lrs: list[float] = []
         self.updates = 0
         self._lifted = self.schedule.lifted()
-        self._state = self._lifted.init(num_steps)
+        self._state = self._lifted.init(self.num_steps)
         self._decided: int | None = None  # the update that the state was last made for
         self._last_lr: list[float] = []
         bare.register_step_post_hook(self._count)
@@ -84,8 +84,14 @@ class TorchScheduler:
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken, also after a round trip through JSON.
 
-        Raises SpecError for the state of another schedule, horizon or set of parameter groups.
+        Raises SpecError for the state of another schedule, horizon or set of parameter groups, and
+        for what is no such state at all.
         """
+        missing = [key for key in self.state_dict() if key not in values]
+        if missing:
+            raise SpecError(
+                f"this is no state of a {type(self).__name__}: it lacks {', '.join(missing)}"
+            )
         theirs = parse(values["schedule"])
         if theirs != self.schedule or values["num_steps"] != self.num_steps:
             raise SpecError(

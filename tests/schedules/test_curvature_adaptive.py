@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustlr.errors import SpecError
-from robustlr.schedules import CurvatureAdaptive, Feedback, parse
+from robustlr.schedules import WSD, CurvatureAdaptive, Feedback, parse
 from robustlr.schedules.base import FeedbackSchedule
 from robustlr.schedules.curvature_adaptive import ESTIMATORS, curvature_multiplier
 
@@ -219,6 +219,37 @@ def test_the_state_goes_through_json(name: str) -> None:
 def test_bad_options_are_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         parse({"kind": "curvature_adaptive", **table})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": math.nan}, "every must be a whole number, got nan"),
+        ({"every": 2.5}, "every must be a whole number, got 2.5"),
+        ({"every": True}, "every must be a number, got True"),
+        ({"probes": "3"}, "probes must be a number, got '3'"),
+        ({"strength": "a"}, "strength must be a number, got 'a'"),
+        ({"smoothing": None}, "smoothing must be a number, got None"),
+        ({"batch_fraction": [1]}, r"batch_fraction must be a number, got \[1\]"),
+        ({"min_multiplier": "a"}, "min_multiplier must be a number, got 'a'"),
+        ({"estimator": 3}, "unknown estimator '3'; known: finite_difference"),
+        ({"bounds": None}, "unknown bounds 'None'; known: eigenvalue, explicit"),
+        ({"anneal": "cosin"}, "did you mean 'cosine'"),
+        ({"anneal": 3}, "a schedule is a table with a kind, or a name; got 3"),
+        ({"anneal": "auto_warmup"}, "must be a pure schedule, got 'auto_warmup'"),
+    ],
+)
+def test_bad_options_are_refused_in_python_too(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        CurvatureAdaptive(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_annealing_may_be_spelt_as_in_a_table() -> None:
+    written: Any = "wsd:decay_fraction=0.5"
+    schedule = CurvatureAdaptive(every=7, anneal=written)
+    assert schedule == CurvatureAdaptive(every=7, anneal=WSD(decay_fraction=0.5))
+    assert parse(schedule.label) == schedule
 
 
 def test_the_names_of_the_estimators_are_those_of_the_estimators() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,16 @@ def test_no_estimate_is_paid_for_during_the_warmup() -> None:
 def test_a_shape_that_needs_feedback_cannot_be_drawn() -> None:
     with pytest.raises(SpecError, match=r"'?curvature_adaptive\+warmup'? needs feedback"):
         Warmup(then=CurvatureAdaptive()).multiplier(0, 10)
+
+
+def test_what_is_wrapped_may_be_spelt_as_in_a_table() -> None:
+    written: Any = "curvature_adaptive:anneal=cosine"
+    assert Warmup(then=written) == Warmup(then=CurvatureAdaptive(anneal=Cosine()))
+    for bad, message in (({"then": "cosin"}, "did you mean"), ({"then": None}, "got None")):
+        with pytest.raises(SpecError, match=message):
+            Warmup(**bad)
+    with pytest.raises(SpecError, match="warmup_fraction must be a number, got 'half'"):
+        Warmup(warmup_fraction="half")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,10 @@ def test_bad_arguments_are_refused() -> None:
     )
     with pytest.raises(WorkloadError, match="'hutchinson' or 'finite_difference'"):
         scheduler.step(batches[0])
+    state = scheduler.state_dict()
+    del state["curvature_passes"]
+    with pytest.raises(SpecError, match="no state of a CurvatureAdaptiveLR: it lacks curvature_pa"):
+        scheduler.load_state_dict(state)
 
 
 def accelerated(steps: int, **options: Any) -> tuple[list[float], CurvatureAdaptiveLR, nn.Module]:

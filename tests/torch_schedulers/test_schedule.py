@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -136,9 +137,27 @@ def test_the_state_of_another_scheduler_is_refused() -> None:
         ScheduleLR(two, "cosine", num_steps=T).load_state_dict(state)
 
 
+def test_a_foreign_state_is_one_clear_line() -> None:
+    optimizer = make()
+    theirs = torch.optim.lr_scheduler.LambdaLR(make(), lambda step: 1.0).state_dict()
+    scheduler = ScheduleLR(optimizer, "cosine", num_steps=T)
+    before_it = scheduler.state_dict()
+    for foreign in (theirs, {}):
+        with pytest.raises(SpecError, match="no state of a ScheduleLR: it lacks schedule, num_s"):
+            scheduler.load_state_dict(foreign)
+    assert scheduler.state_dict() == before_it
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "message"),
+    [(0, "at least 1, got 0"), (10.5, "whole number, got 10.5"), (math.nan, "whole number, got n")],
+)
+def test_a_bad_horizon_is_refused(num_steps: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=f"num_steps must be (a )?{message}"):
+        ScheduleLR(make(), "cosine", num_steps=num_steps)
+
+
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(SpecError, match="num_steps must be at least 1, got 0"):
-        ScheduleLR(make(), "cosine", num_steps=0)
     with pytest.raises(SpecError, match="a torch optimizer is needed, got list"):
         ScheduleLR([], "cosine", num_steps=1)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="did you mean 'cosine'"):

@@ -1,0 +1,32 @@
+"""What the options of schedules must be, refused in one line where they are not.
+
+Tables are checked for types as they are read; whoever writes Python meets these.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+from robustlr.errors import SpecError
+
+
+def require_number(name: str, value: float) -> None:
+    """Raise SpecError unless `value` is a number; it may be infinite or NaN."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise SpecError(f"{name} must be a number, got {value!r}")
+
+
+def require_count(name: str, value: int) -> None:
+    """Raise SpecError unless `value` is a whole number, 1 or more."""
+    require_number(name, value)
+    if not isinstance(value, Integral):
+        raise SpecError(f"{name} must be a whole number, got {value}")
+    if value < 1:
+        raise SpecError(f"{name} must be at least 1, got {value}")
+
+
+def require_fraction(name: str, value: float) -> None:
+    """Raise SpecError unless 0 ≤ value ≤ 1 (which also refuses NaN)."""
+    require_number(name, value)
+    if not 0.0 <= value <= 1.0:
+        raise SpecError(f"{name} must be in [0, 1], got {value}")
