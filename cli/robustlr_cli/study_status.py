@@ -35,10 +35,10 @@ def status(
     """How far a study is, who works on it, and what failed and why."""
     from robustlr.errors import StorageError
     from robustlr.execution import Jobs
-    from robustlr.study import Watch
+    from robustlr.study import Watch, with_its_storage
 
     spec, paths = locate(study, out, storage)
-    spec = _with_its_storage(spec, paths)
+    spec = with_its_storage(spec, paths)
     watching, jobs = Watch(spec, paths), Jobs(paths)
     situation = watching.look()
     if as_json:
@@ -59,16 +59,6 @@ def _goes_on(now: Situation) -> bool:
     have their results."""
     open_cells = now.missing + now.damaged + len(now.failed)
     return bool(now.alive or (now.unfinished and open_cells) or (now.trouble and now.missing))
-
-
-def _with_its_storage(spec: StudySpec, paths: RunPaths) -> StudySpec:
-    """A study file need not name the storage that its run was given."""
-    from robustlr.records import read_spec
-    from robustlr.study import with_storage
-
-    if spec.execution.storage or not paths.spec.exists():
-        return spec
-    return with_storage(spec, read_spec(paths).execution.storage or None)
 
 
 def _facts(

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
-from robustlr.schedules.base import Feedback, FeedbackSchedule, require_whole
+from robustlr.schedules.base import Feedback, FeedbackSchedule
 from robustlr.schedules.explosion import Suspicion, suspected
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
+from robustlr.schedules.require import require_count
 
 _TESTS_PER_WARMUP = 50
 
@@ -124,7 +125,7 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
         if not (math.isfinite(self.lengthscale) and self.lengthscale > 0.0):
             raise SpecError(f"lengthscale must be a positive number, got {self.lengthscale}")
         for name, least in (("test_every", 0), ("votes", 1), ("patience", 1)):
-            require_whole(name, getattr(self, name), least)
+            require_count(name, getattr(self, name), least)
         if self.votes > MIN_POINTS:
             raise SpecError(f"votes must be at most {MIN_POINTS}, got {self.votes}")
         for name, known in (

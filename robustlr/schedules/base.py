@@ -227,14 +227,6 @@ def parse_field(schedule: AnySchedule, name: str) -> None:
     object.__setattr__(schedule, name, parse(getattr(schedule, name)))
 
 
-def require_whole(name: str, value: object, least: int) -> None:
-    """Raise SpecError unless `value` is a whole number, at least `least`."""
-    if not isinstance(value, int):
-        raise SpecError(f"{name} must be a whole number (an int), got {value!r}")
-    if value < least:
-        raise SpecError(f"{name} must be at least {least}, got {value}")
-
-
 def to_table(schedule: AnySchedule) -> dict[str, Any]:
     """The schedule as the TOML table that makes it again, every field written out."""
     table: dict[str, Any] = {}

@@ -16,13 +16,13 @@ def require_number(name: str, value: float) -> None:
         raise SpecError(f"{name} must be a number, got {value!r}")
 
 
-def require_count(name: str, value: int) -> None:
-    """Raise SpecError unless `value` is a whole number, 1 or more."""
+def require_count(name: str, value: int, least: int = 1) -> None:
+    """Raise SpecError unless `value` is a whole number, `least` or more."""
     require_number(name, value)
     if not isinstance(value, Integral):
         raise SpecError(f"{name} must be a whole number, got {value}")
-    if value < 1:
-        raise SpecError(f"{name} must be at least 1, got {value}")
+    if value < least:
+        raise SpecError(f"{name} must be at least {least}, got {value}")
 
 
 def require_fraction(name: str, value: float) -> None:

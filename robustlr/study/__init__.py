@@ -2,7 +2,7 @@
 
 from robustlr.study.joining import join
 from robustlr.study.locks import hold, holder, is_held
-from robustlr.study.one_queue import moves
+from robustlr.study.one_queue import moves, with_its_storage
 from robustlr.study.opening import STORAGE_VARIABLE, open_queue, with_storage
 from robustlr.study.outcome import record_failure
 from robustlr.study.plan import Plan, check_edits, living_workers, plan, prepare
@@ -37,6 +37,7 @@ __all__ = [
     "plan",
     "prepare",
     "record_failure",
+    "with_its_storage",
     "with_storage",
     "work",
 ]
