@@ -211,9 +211,9 @@ def main(storage: str, faults: int, seed: int, report: Path | None) -> int:
         + "".join(f"{count} {what} twice, " for what, count in twice.items())
         + f"tables {'equal' if same else 'DIFFER'}."
     ]
-    never = [f"{kind} (never had its moment)" for kind in sorted(doing.kinds) if not done[kind]]
+    never = [f"{kind} (its turn never came)" for kind in sorted(doing.kinds) if not done[kind]]
     if missing := doing.not_here + never:
-        lines += ["", f"Not done here: {', '.join(missing)}."]
+        lines += ["", f"Not done here: {'; '.join(missing)}."]
     lines += ["", *table(["fault", "times"], sorted(done.items()))]
     print("\n".join(lines))
     if report:
