@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,10 @@ from tests.curvature.problems import Case, classification, transformer
 
 ESTIMATORS = [Hutchinson(probes=2), GaussNewton(probes=2), FiniteDifference(probes=2)]
 EVERY = [*ESTIMATORS, SquaredGradient()]
+COMPILES = (
+    pytest.mark.skipif(sys.platform != "linux", reason="torch.compile is tried on Linux alone"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, in the compiler
+)
 
 
 def noisy_net() -> Case:
@@ -31,37 +37,80 @@ def dropping_transformer() -> Case:
     return transformer(dropout=0.5)
 
 
+def checkpointed_transformer() -> Case:
+    """Dropout masks are drawn again as the blocks are recomputed."""
+    case = dropping_transformer()
+    case.model.checkpointed = False  # not reentrant
+    return case
+
+
+def half_precision_net() -> Case:
+    """CPU autocast to float16, with a factor on the loss and its copies of the weights."""
+    case = noisy_net()
+    plain = case.loss_fn
+
+    def loss_fn(model: nn.Module, batch: Any) -> torch.Tensor:
+        with torch.autocast("cpu", torch.float16):
+            return plain(model, batch)
+
+    case.loss_fn = loss_fn
+    return case
+
+
 def train(
-    case: Case, estimator: Estimator | None, *, diagonal: bool = True, steps: int = 6
+    case: Case,
+    estimator: Estimator | None,
+    *,
+    diagonal: bool = True,
+    steps: int = 6,
+    scale: float = 1.0,
+    compiled: bool = False,
 ) -> list[torch.Tensor]:
     seen = []
     optimizer = torch.optim.SGD(case.model.parameters(), lr=0.1, momentum=0.9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, enabled=scale > 1.0)
+    model = case.model
+    if compiled:
+        torch.compiler.reset()  # after eight models of a class it would run them eagerly
+        model = torch.compile(model, backend="aot_eager")
     torch.manual_seed(11)
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = case.loss_fn(case.model, case.batch)
-        loss.backward()
+        loss = case.loss_fn(model, case.batch)
+        scaler.scale(loss).backward()
         if estimator is not None:
             estimator.estimate(
-                *(case.model, case.batch, torch.Generator().manual_seed(1)),
+                *(model, case.batch, torch.Generator().manual_seed(1)),
                 loss_fn=case.loss_fn,
                 sample_loss_fn=case.sample_loss_fn,
+                loss_scale=scale,
                 diagonal=diagonal,
             )
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         seen.append(loss.detach())
     # The last of them: the global generator goes on where it would have been.
     return [*seen, *case.model.state_dict().values(), torch.rand(3)]
 
 
 @pytest.mark.parametrize("estimator", EVERY, ids=lambda e: e.name)
-@pytest.mark.parametrize("problem", [noisy_net, dropping_transformer])
+@pytest.mark.parametrize(
+    ("problem", "options"),
+    [
+        (noisy_net, {}),
+        (dropping_transformer, {}),
+        (checkpointed_transformer, {}),
+        (half_precision_net, {"scale": 2.0**10}),
+        pytest.param(noisy_net, {"compiled": True, "steps": 3}, marks=COMPILES),
+    ],
+    ids=["batch norm", "dropout", "checkpoints", "float16", "compiled"],
+)
 @pytest.mark.parametrize("diagonal", [True, False])
 def test_training_is_bit_identical_with_the_estimator_on_or_off(
-    problem: Callable[[], Case], estimator: Estimator, diagonal: bool
+    problem: Callable[[], Case], options: dict[str, Any], estimator: Estimator, diagonal: bool
 ) -> None:
-    without = train(problem(), None)
-    with_it = train(problem(), estimator, diagonal=diagonal)
+    without = train(problem(), None, **options)
+    with_it = train(problem(), estimator, diagonal=diagonal, **options)
     for a, b in zip(without, with_it, strict=True):
         assert torch.equal(a, b)
 
