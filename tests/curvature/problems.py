@@ -159,6 +159,13 @@ def transformer(dropout: float = 0.0) -> Case:
 
 
 CASES = {f.__name__: f for f in (quadratic, logistic, mlp, batch_norm, conv_net, transformer)}
+DRAWS = {
+    "quadratic": 600, "logistic": 600, "mlp": 400, "batch_norm": 400, "conv_net": 300,
+    "transformer": 150,
+}  # fmt: skip
+"""Probes by case: enough to tell a wrong estimator."""
+LABEL_DRAWS = {"mlp": 1500, "batch_norm": 1500, "conv_net": 1500, "transformer": 400}
+"""The same for labels drawn from the model; the other cases offer none."""
 
 
 def flat(tensors: dict[str, Tensor]) -> Tensor:

@@ -17,6 +17,8 @@ from robustlr.curvature import (
 )
 from tests.curvature.problems import (
     CASES,
+    DRAWS,
+    LABEL_DRAWS,
     Case,
     dense_gauss_newton,
     dense_hessian,
@@ -25,12 +27,6 @@ from tests.curvature.problems import (
     quadratic,
     z_scores,
 )
-
-_DRAWS = {
-    "quadratic": 600, "logistic": 600, "mlp": 400, "batch_norm": 400, "conv_net": 300,
-    "transformer": 150,
-}  # fmt: skip
-_LABEL_DRAWS = {"mlp": 1500, "batch_norm": 1500, "conv_net": 1500, "transformer": 400}
 
 
 def _assert_unbiased(z: tuple[float, float, float], entries: int) -> None:
@@ -47,7 +43,7 @@ def _assert_unbiased(z: tuple[float, float, float], entries: int) -> None:
 def test_hutchinson_is_unbiased_for_the_hessian(name: str, probes: int) -> None:
     case = CASES[name]()
     hessian = dense_hessian(case)
-    z = z_scores(case, Hutchinson(probes=probes), hessian, _DRAWS[name] // probes)
+    z = z_scores(case, Hutchinson(probes=probes), hessian, DRAWS[name] // probes)
     _assert_unbiased(z, len(hessian))
 
 
@@ -55,15 +51,15 @@ def test_hutchinson_is_unbiased_for_the_hessian(name: str, probes: int) -> None:
 def test_finite_difference_is_unbiased_for_the_hessian(name: str) -> None:
     case = CASES[name]()
     hessian = dense_hessian(case)
-    z = z_scores(case, FiniteDifference(distance=1e-6), hessian, _DRAWS[name])
+    z = z_scores(case, FiniteDifference(distance=1e-6), hessian, DRAWS[name])
     _assert_unbiased(z, len(hessian))
 
 
-@pytest.mark.parametrize(("name", "probes"), [*((name, 1) for name in _LABEL_DRAWS), ("mlp", 3)])
+@pytest.mark.parametrize(("name", "probes"), [*((name, 1) for name in LABEL_DRAWS), ("mlp", 3)])
 def test_gauss_newton_is_unbiased_for_the_gauss_newton_matrix(name: str, probes: int) -> None:
     case = CASES[name]()
     matrix = dense_gauss_newton(case)
-    z = z_scores(case, GaussNewton(probes=probes), matrix, _LABEL_DRAWS[name] // probes)
+    z = z_scores(case, GaussNewton(probes=probes), matrix, LABEL_DRAWS[name] // probes)
     _assert_unbiased(z, len(matrix))
 
 
