@@ -180,7 +180,7 @@ def main(storage: str, faults: int, seed: int, report: Path | None) -> int:
         server = stack.enter_context(running_server()) if storage == "postgresql" else None
         disk = stack.enter_context(small_disk(root / "disk"))
         study, log = root / "soak.toml", root / "log"
-        study.write_text(STUDY.format(seeds=max(2, faults)))
+        study.write_text(STUDY.format(seeds=max(2, faults * 2 // 3)))
         undisturbed, disturbed = RunPaths(root / "undisturbed"), RunPaths(root / "disk" / "run")
         calm = Runs(study, undisturbed.root, log, "")
         calm.keep_up()
