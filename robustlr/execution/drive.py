@@ -93,12 +93,12 @@ class Drive:
             if status is None:
                 continue
             said = self._workers.pop(slot).last_words()
-            if status == 0:  # it has told the queue what became of its cells
-                self._fruitless = 0
-                continue
             if status > 0:
                 raise RobustlrError(said)
             held = [claim for claim in queue.running() if claim.worker == worker.worker]
+            if status == 0 and not held:  # it has told the queue what became of its cells
+                self._fruitless = 0
+                continue
             self._fruitless = 0 if held else self._fruitless + 1
             if self._fruitless == _MOST_FRUITLESS_DEATHS:
                 raise RobustlrError(
