@@ -28,7 +28,14 @@ from robustlr.schedules.auto_warmup import (
 )
 from robustlr.schedules.loss_blocks import MAX_BLOCKS, LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS
-from tests.benchmarks.auto_warmup_error_rates import DIPS, FALLING, rates, simulate
+from tests.benchmarks.auto_warmup_error_rates import (
+    DIPS,
+    FALLING,
+    HEAVY_TAILED,
+    rates,
+    simulate,
+    stopped,
+)
 from tests.schedules.whole_test import whole_test
 
 VEE, LOWEST = DIPS["vee"]
@@ -42,7 +49,7 @@ def committed_rates() -> dict[tuple[str, str], tuple[float, ...]]:
         for line in RATES.read_text(encoding="utf-8").splitlines()
         if line.startswith("| ") and "%" in line
     ]
-    return {(row[0], row[1]): tuple(float(cell[:-1]) for cell in row[2:]) for row in cells}
+    return {(row[0], row[1]): tuple(float(cell[:-1]) for cell in row[3:]) for row in cells}
 
 
 def vee(num_steps: int, noise: float = 0.05, seed: int = 0) -> list[float]:
@@ -96,11 +103,12 @@ def test_switch_lands_within_a_factor_3(num_steps: int, noise: float, scale: flo
 
 def test_the_committed_error_rates_are_within_the_limits() -> None:
     rows = committed_rates()
-    assert len(rows) == 9
-    for false_stops, missed_stops, near in rows.values():
+    assert len(rows) == 9 + 3 * len(HEAVY_TAILED)
+    for (_, noise), (false_stops, missed_stops, near) in rows.items():
         assert false_stops <= 5.0
-        assert missed_stops <= 5.0
-        assert near >= 95.0
+        if noise not in HEAVY_TAILED:  # their minimum may be hidden
+            assert missed_stops <= 5.0
+            assert near >= 95.0
 
 
 @pytest.mark.slow
@@ -111,21 +119,25 @@ def test_the_committed_error_rates_are_what_the_code_gives() -> None:
     assert [100.0 * rate for rate in dataclasses.astuple(found)] == pytest.approx(expected, abs=0.2)
 
 
-@pytest.mark.slow
-def test_error_rates_are_at_most_5_percent() -> None:
+def test_missed_stops_are_at_most_5_percent() -> None:
     schedule, trials = AutoWarmup(), 10
-    falls = [
-        simulate(schedule, curve, 200, 0.1, seed).reason
-        for curve in FALLING.values()
-        for seed in range(trials)
-    ]
     dips = [
-        simulate(schedule, curve, 200, 0.1, seed).reason
+        stopped(simulate(schedule, curve, 200, 0.1, seed))
         for curve, _ in DIPS.values()
         for seed in range(trials)
     ]
-    assert sum(reason != NEVER_FIRED for reason in falls) <= 0.05 * len(falls)
-    assert sum(reason == NEVER_FIRED for reason in dips) <= 0.05 * len(dips)
+    assert np.mean(dips) >= 0.95
+
+
+@pytest.mark.parametrize("noise", [0.1, *HEAVY_TAILED])
+def test_false_stops_are_at_most_5_percent(noise: float | str) -> None:
+    states = [
+        simulate(AutoWarmup(), curve, 200, noise, seed)
+        for curve in FALLING.values()
+        for seed in range(10)
+    ]
+    assert not any(state.reason == EXPLODED for state in states)
+    assert np.mean([stopped(state) for state in states]) <= 0.05
 
 
 @given(exponent=st.integers(-6, 6), shift=st.integers(-10, 10), seed=st.integers(0, 50))
@@ -354,6 +366,15 @@ def test_bad_options_are_one_clear_line(options: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         parse(f"auto_warmup:{options}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["test_every", "votes", "patience"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 2.5, 3.0, "3", None])
+def test_a_count_that_is_no_whole_number_is_one_clear_line(name: str, value: object) -> None:
+    with pytest.raises(
+        SpecError, match=rf"^{name} must be a whole number \(an int\), got {value!r}$"
+    ):
+        AutoWarmup(**{name: value})  # type: ignore[arg-type]
 
 
 def test_telemetry_and_outcome_tell_the_story() -> None:
