@@ -138,15 +138,6 @@ def reference_line(axis: Axes, *, x: float | None = None, y: float | None = None
         axis.axhline(y, color=MUTED, linewidth=1.0, zorder=1.5)
 
 
-def remark(axis: Axes, text: str) -> None:
-    """Say in the panel why there is nothing in it."""
-    axis.text(
-        0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=INK, wrap=True
-    )
-    axis.set_xticks([])
-    axis.set_yticks([])
-
-
 def _power(value: float) -> str:
     """1000 and 0.01 as they are; 10⁻⁵ beyond.
 
