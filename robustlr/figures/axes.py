@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from robustlr.figures.style import INK, MUTED, Look, Looks
+from robustlr.figures.style import MUTED, Look, Looks
 
 FloatArray = NDArray[np.float64]
 RHO = "ρ: learning rate over the schedule's tuned one"
