@@ -104,6 +104,8 @@ class Bound:
         if ratio == 1.0:
             return self.best, self.best_lr
         worst = self._worst_offset(float(np.log(ratio)))
+        if worst < self.best:  # so short a range is finer than the starts that `best_lr` is one of
+            return self.best, self.best_lr
         # B falls from infinity and is worst at the lower end; below `steepest` it is above 2W
         steepest = float(self.a.min()) / (4.0 * worst)
         low = brentq(
