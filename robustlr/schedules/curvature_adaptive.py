@@ -252,14 +252,16 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
             # Until the reference is fixed it follows the average magnitude, so that nothing
             # jumps on the day it is. Estimates of exactly 0 leave nothing to be relative to.
             unit = (state.reference if state.reference is not None else magnitude) or 1.0
-        value = float(curvature_multiplier(smoothed / unit, self.strength))
+        value = self._at(smoothed, unit)
         if self.bounds == "eigenvalue" and state.extremes is not None:
             # The larger the trace, the smaller the multiplier: the ends swap.
-            high, low = (
-                float(curvature_multiplier(end / unit, self.strength)) for end in state.extremes
-            )
+            high, low = (self._at(end, unit) for end in state.extremes)
             return min(max(value, low), high)
         return self._bounded(value)
+
+    def _at(self, trace: float, unit: float) -> float:
+        """λ comes first: a trace over a tiny unit may be infinite, and 0·∞ is no number."""
+        return float(curvature_multiplier(self.strength * trace / unit, 1.0))
 
     def _bounded(self, value: float) -> float:
         return min(max(value, self.min_multiplier), self.max_multiplier)

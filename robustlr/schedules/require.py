@@ -18,9 +18,8 @@ def require_number(name: str, value: float) -> None:
 
 def require_count(name: str, value: int, least: int = 1) -> None:
     """Raise SpecError unless `value` is a whole number, `least` or more."""
-    require_number(name, value)
-    if not isinstance(value, Integral):
-        raise SpecError(f"{name} must be a whole number, got {value}")
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise SpecError(f"{name} must be a whole number (an int), got {value!r}")
     if value < least:
         raise SpecError(f"{name} must be at least {least}, got {value}")
 

@@ -199,7 +199,7 @@ def test_coarse_weights_under_finite_difference() -> None:
 def test_options_out_of_range() -> None:
     with pytest.raises(SpecError, match="probes must be at least 1, got 0"):
         Hutchinson(probes=0)
-    with pytest.raises(SpecError, match=r"probes must be a whole number, got 1\.5"):
+    with pytest.raises(SpecError, match=r"probes must be a whole number \(an int\), got 1\.5"):
         Hutchinson(probes=1.5)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="distance must be a number, got 'a'"):
         FiniteDifference(distance="a")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from robustlr.errors import SpecError
@@ -51,12 +51,15 @@ def slow_multiplier(schedule: CurvatureAdaptive, traces: Sequence[float]) -> flo
 
 @settings(max_examples=200, deadline=None)
 @given(
-    traces=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12),
+    # subnormal numbers lose the digits that the comparison needs
+    traces=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=12),
     strength=st.floats(0.0, 100.0),
     smoothing=st.sampled_from([0.0, 0.5, 0.9]),
     scale=st.sampled_from(["raw", "relative"]),
     bounds=st.sampled_from([(0.0, 1.0), (0.1, 0.5)]),
 )
+@example(traces=[5e-324, 1.0], strength=0.0, smoothing=0.0, scale="relative", bounds=(0.0, 1.0))
+@example(traces=[5e-324, 1.0], strength=5e-324, smoothing=0.0, scale="relative", bounds=(0.0, 1.0))
 def test_it_follows_its_rules(
     traces: list[float],
     strength: float,
@@ -224,10 +227,10 @@ def test_bad_options_are_refused(table: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": math.nan}, "every must be a whole number, got nan"),
-        ({"every": 2.5}, "every must be a whole number, got 2.5"),
-        ({"every": True}, "every must be a number, got True"),
-        ({"probes": "3"}, "probes must be a number, got '3'"),
+        ({"every": math.nan}, r"every must be a whole number \(an int\), got nan"),
+        ({"every": 2.5}, r"every must be a whole number \(an int\), got 2.5"),
+        ({"every": True}, r"every must be a whole number \(an int\), got True"),
+        ({"probes": "3"}, r"probes must be a whole number \(an int\), got '3'"),
         ({"strength": "a"}, "strength must be a number, got 'a'"),
         ({"smoothing": None}, "smoothing must be a number, got None"),
         ({"batch_fraction": [1]}, r"batch_fraction must be a number, got \[1\]"),

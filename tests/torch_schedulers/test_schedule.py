@@ -150,10 +150,14 @@ def test_a_foreign_state_is_one_clear_line() -> None:
 
 @pytest.mark.parametrize(
     ("num_steps", "message"),
-    [(0, "at least 1, got 0"), (10.5, "whole number, got 10.5"), (math.nan, "whole number, got n")],
+    [
+        (0, "num_steps must be at least 1, got 0"),
+        (10.5, r"num_steps must be a whole number \(an int\), got 10.5"),
+        (math.nan, r"num_steps must be a whole number \(an int\), got nan"),
+    ],
 )
 def test_a_bad_horizon_is_refused(num_steps: Any, message: str) -> None:
-    with pytest.raises(SpecError, match=f"num_steps must be (a )?{message}"):
+    with pytest.raises(SpecError, match=message):
         ScheduleLR(make(), "cosine", num_steps=num_steps)
 
 
