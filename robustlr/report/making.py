@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import polars as pl
@@ -12,6 +11,7 @@ import polars as pl
 import robustlr
 from robustlr.records import Results, RunPaths, read_record
 from robustlr.report.numbers import number, percent, plural
+from robustlr.versions import installed_versions
 
 _PACKAGES = ("numpy", "scipy", "polars", "matplotlib", "seaborn", "jinja2")
 MADE_WITH = "runs_made_with"
@@ -47,7 +47,7 @@ def report_provenance(
         "versions": {
             "robustlr": robustlr.__version__,
             "python": platform.python_version(),
-            **_versions(),
+            **installed_versions(*_PACKAGES),
         },
         **extra,
     }
@@ -118,13 +118,3 @@ def _spelled(seeds: Sequence[int]) -> str:
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 import robustlr
-from robustlr.workloads.versions import installed_versions
+from robustlr.versions import installed_versions
 
 _PACKAGES = ("torch", "accelerate", "numpy", "pytorch_optimizer")
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from robustlr.errors import DataError, SpecError
+from robustlr.versions import installed_versions
 from robustlr.workloads.architectures import make_model, weights_version
 from robustlr.workloads.base import Split
 from robustlr.workloads.corpus import Corpus
 from robustlr.workloads.language import LanguageModel, Windows
 from robustlr.workloads.token_cache import Tokens, tokenised
 from robustlr.workloads.tokenizer import read_tokenizer, require_size
-from robustlr.workloads.versions import installed_versions
 
 _LOGITS_AT_ONCE = 2**26  # numbers, in evaluation: 256 MiB
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustlr.errors import SpecError
+from robustlr.versions import installed_versions
 from robustlr.workloads.augmentation import Augmentation
 from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
@@ -40,7 +41,6 @@ from robustlr.workloads.image_rows import (
 )
 from robustlr.workloads.image_tensors import ImageTensors, Normalization
 from robustlr.workloads.resnet18 import ResNet18
-from robustlr.workloads.versions import installed_versions
 from robustlr.workloads.wide_resnet import WideResNet
 
 _SIZE = 32

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from robustlr.errors import SpecError
+from robustlr.versions import installed_versions
 from robustlr.workloads.architectures import make_config, weights_version
 from robustlr.workloads.augmentation import Augmentation
 from robustlr.workloads.base import Batch, Split
@@ -31,7 +32,6 @@ from robustlr.workloads.image_classifier import image_classifier
 from robustlr.workloads.image_examples import IMAGENET, ImageExamples, image_examples
 from robustlr.workloads.image_files import Framing
 from robustlr.workloads.image_rows import ImageRows, data_version, fixed_split, read_rows
-from robustlr.workloads.versions import installed_versions
 
 _FASHION_MNIST = "zalando-datasets/fashion_mnist"
 

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from robustlr.errors import SpecError
+from robustlr.versions import installed_versions
 from robustlr.workloads.architectures import make_config
 from robustlr.workloads.base import Batch, Split
 from robustlr.workloads.hub import Source
@@ -32,7 +33,6 @@ from robustlr.workloads.image_classifier import image_classifier
 from robustlr.workloads.image_examples import IMAGENET, ImageExamples, image_examples
 from robustlr.workloads.image_files import Framing
 from robustlr.workloads.image_rows import ImageRows, data_version, fixed_split, read_rows
-from robustlr.workloads.versions import installed_versions
 
 _ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resnet50": ("resnet", {}),
