@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from robustlr.errors import StorageError
+
+_ABANDONED_SECONDS = 600.0  # far longer than a writer pauses between two blocks
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -30,3 +33,18 @@ def write_atomic(path: Path, data: bytes) -> None:
             f"{path}: cannot be written: {error.strerror or error}; nothing already computed is "
             "lost, mend that and run the same command again"
         ) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed.
+
+    Another process, or another machine, may be writing right now: what has changed within ten
+    minutes stays. The file system's own clock tells, which nobody else's need agree with.
+    """
+    with suppress(OSError):  # a full disk or a foreign file: they harm nobody, and stay
+        with tempfile.TemporaryFile(dir=folder) as file:
+            now = os.fstat(file.fileno()).st_mtime
+        for leftover in folder.glob(".*.tmp"):
+            with suppress(FileNotFoundError):  # renamed at this moment
+                if now - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+                    leftover.unlink()

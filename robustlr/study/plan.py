@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustlr.errors import DataError, StorageError, StudyConflictError
+from robustlr.files import remove_leftovers
 from robustlr.records import (
     RunPaths,
     RunRecord,
@@ -26,7 +27,7 @@ from robustlr.study.opening import open_queue
 from robustlr.study.outcome import Standing
 from robustlr.study.queue import CellQueue
 from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
-from robustlr.study.vigil import Vigil, is_anyone_alive, lately
+from robustlr.study.vigil import Vigil, lately
 
 _ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
 
@@ -121,10 +122,8 @@ def prepare(
     cells = {cell.key: cell for cell in current.cells}
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
     queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
-    if not is_anyone_alive(spec, queue):
-        for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
-            for leftover in folder.glob(".*.tmp"):  # of writers that were killed
-                leftover.unlink(missing_ok=True)
+    for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
+        remove_leftovers(folder)
     done = {record.cell.key for record in current.done}
     for checkpoint in paths.checkpoints.iterdir():
         if checkpoint.stem in done:  # of a worker that was killed before it removed it

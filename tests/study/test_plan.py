@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,27 @@ def test_leftovers_of_killed_writers_are_removed(paths: RunPaths) -> None:
     leftovers = [paths.cells / ".abc.parquet.123.tmp", paths.root / ".spec.json.123-ab.tmp"]
     for leftover in leftovers:
         leftover.write_bytes(b"half")
+        an_hour_ago = leftover.stat().st_mtime - 3600.0
+        os.utime(leftover, (an_hour_ago, an_hour_ago))
     prepare(small_spec(), paths)
     assert not any(leftover.exists() for leftover in leftovers)
+
+
+def test_who_begins_at_the_same_moment_takes_nobodys_temporary_file(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several workers may begin a study at once; none of them has given a sign of life yet."""
+    spec, replace = small_spec(), os.replace
+
+    def after_another(source: Any, target: Any) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        prepare(spec, paths)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", after_another)
+    prepare(spec, paths)
+    assert os.replace is replace  # the other one came in between
+    assert work(paths, "0", runner()) == 8
 
 
 def test_a_result_whose_trial_was_never_told_is_not_run_again(paths: RunPaths) -> None:
