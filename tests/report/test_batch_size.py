@@ -13,13 +13,8 @@ from robustlr import figures
 from robustlr.measures import Measures, measure
 from robustlr.records import Results
 from robustlr.report import build_report
-from robustlr.report.batch_size import (
-    batch_size_pictures,
-    batch_size_tables,
-    families,
-    picked_frame,
-    tuned_frame,
-)
+from robustlr.report.batch_size import batch_size_pictures, batch_size_tables
+from robustlr.report.batch_size_frames import families, picked_frame, tuned_frame
 from robustlr.specs import ReportSpec
 from tests.report.batches import AUTO, BASELINE, BATCH_SIZES, OPTIMA, over_batch_sizes
 from tests.report.synthetic import VALLEYS, synthetic
