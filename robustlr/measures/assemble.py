@@ -11,7 +11,8 @@ import polars as pl
 from robustlr.measures import schemas
 from robustlr.measures.arrays import stack
 from robustlr.measures.convergence import convergence_frame
-from robustlr.measures.cube import Quantity, build_cubes
+from robustlr.measures.cube import Quantity
+from robustlr.measures.cubes import build_cubes
 from robustlr.measures.curves import flat_curves
 from robustlr.measures.ensemble import Ensemble
 from robustlr.measures.horizon import horizon_frames

@@ -1,16 +1,10 @@
 """Learning-rate schedules: pure maths, numpy alone."""
 
 from robustlr.schedules.auto_warmup import AutoWarmup
-from robustlr.schedules.base import (
-    AnySchedule,
-    CurvatureRequest,
-    Feedback,
-    FeedbackSchedule,
-    Schedule,
-    to_table,
-)
+from robustlr.schedules.base import AnySchedule, FeedbackSchedule, Schedule, to_table
 from robustlr.schedules.cosine import Cosine
 from robustlr.schedules.curvature_adaptive import CurvatureAdaptive
+from robustlr.schedules.feedback import CurvatureRequest, Feedback
 from robustlr.schedules.fixed import Fixed
 from robustlr.schedules.inverse_sqrt import InverseSqrt
 from robustlr.schedules.polynomial import Polynomial

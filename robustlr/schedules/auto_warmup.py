@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from robustlr.errors import SpecError, did_you_mean
-from robustlr.schedules.base import Feedback, FeedbackSchedule
+from robustlr.schedules.base import FeedbackSchedule
 from robustlr.schedules.explosion import Suspicion, suspected
+from robustlr.schedules.feedback import Feedback
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
 from robustlr.schedules.require import require_count

@@ -22,15 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError, did_you_mean
-from robustlr.schedules.base import (
-    CurvatureRequest,
-    Feedback,
-    FeedbackSchedule,
-    FloatArray,
-    Lifted,
-    Schedule,
-    parse_field,
-)
+from robustlr.schedules.base import FeedbackSchedule, FloatArray, Lifted, Schedule, parse_field
+from robustlr.schedules.feedback import CurvatureRequest, Feedback
 from robustlr.schedules.fixed import Fixed
 from robustlr.schedules.require import require_count, require_fraction, require_number
 

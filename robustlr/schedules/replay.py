@@ -14,7 +14,8 @@ from typing import Any
 
 from robustlr.errors import DataError, SpecError
 from robustlr.schedules.auto_warmup import AutoWarmup
-from robustlr.schedules.base import AnySchedule, Feedback
+from robustlr.schedules.base import AnySchedule
+from robustlr.schedules.feedback import Feedback
 from robustlr.schedules.require import require_count
 from robustlr.schedules.warmup import WarmedUpState, Warmup
 

@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike
 from robustlr.errors import SpecError
 from robustlr.schedules.base import (
     AnySchedule,
-    CurvatureRequest,
-    Feedback,
     FeedbackSchedule,
     FloatArray,
     Schedule,
@@ -23,6 +21,7 @@ from robustlr.schedules.base import (
     parse_field,
 )
 from robustlr.schedules.cosine import Cosine
+from robustlr.schedules.feedback import CurvatureRequest, Feedback
 from robustlr.schedules.require import require_number
 
 _ROUNDING = 1e-12

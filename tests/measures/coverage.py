@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from robustlr.measures.cube import build_cubes
+from robustlr.measures.cubes import build_cubes
 from robustlr.measures.curves import flat_curves
 from robustlr.measures.ensemble import Ensemble
 from robustlr.measures.regret import coarse_grids, regret_frame
