@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from typing import Annotated
@@ -39,7 +40,8 @@ def worker(
     spec, paths = locate(study, out, storage)
     require_gpus(spec)
     sys.path[:0] = map(str, code_folders(study))
-    name = f"{socket.gethostname()}-{os.getpid()}"
+    # containers that share a folder may have the same name and the same process ids
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     join(spec, paths, stop=stop)
     note(f"{spec.name}: worker {name} takes cells; results in {paths.root}")
     try:

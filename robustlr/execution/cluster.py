@@ -18,6 +18,7 @@ from robustlr.errors import ClusterError, InterruptedStudyError, RobustlrError
 from robustlr.execution import slurm
 from robustlr.execution.driving import Progress, Snapshot, driving
 from robustlr.execution.slurm_script import cells_per_job, script
+from robustlr.execution.stopping import undisturbed
 from robustlr.files import write_atomic
 from robustlr.records import RunPaths, read_json, write_json
 from robustlr.specs import StudySpec
@@ -124,8 +125,9 @@ class ClusterDrive:
         file = self.paths.cluster / "workers.sh"
         write_atomic(file, script(self.spec, self.paths, jobs, self.folders).encode())
         storage = self.spec.execution.storage
-        self._arrays.append(slurm.submit(file, {STORAGE_VARIABLE: storage} if storage else {}))
-        write_json(self.paths.jobs, self._arrays)
+        with undisturbed():  # jobs whose ids are not written down would be nobody's
+            self._arrays.append(slurm.submit(file, {STORAGE_VARIABLE: storage} if storage else {}))
+            write_json(self.paths.jobs, self._arrays)
 
     def _despair(self) -> None:
         """Raise where another submission would end like the last one."""

@@ -30,6 +30,8 @@ def main(folder: str) -> int:
     try:
         workload = build_workload(request.cell.workload)
         record, curve = request.train(workload, _Life(job, stop).update, _note)
+        if rank == 0:
+            write_result(job.result, record, curve)
     except CellStoppedError as stopped:
         job.give_up(Failure(rank, Ending.STOPPED, str(stopped), time.time()))
         end_training()
@@ -40,8 +42,6 @@ def main(folder: str) -> int:
         traceback.print_exc()
         job.give_up(Failure(rank, *_said(error), when))
         return 1
-    if rank == 0:
-        write_result(job.result, record, curve)
     end_training()
     return 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -18,3 +20,16 @@ class Stop:
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self._asked = True
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until this is over, and reach no program that is started in it.
+
+    For what must not be done by half: a program that has done its part, of which nobody knows.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -8,13 +8,14 @@ from robustlr.records.files import (
     read_json,
     read_record,
     read_spec,
+    standing_result,
     write_json,
     write_result,
 )
 from robustlr.records.frames import RUN_SCHEMA, Results, empty_curves, load_results, run_frame
 from robustlr.records.paths import RunPaths
 from robustlr.records.record import RunRecord, RunStatus, RunSummary, WorkloadFacts
-from robustlr.records.remote import Remote, pull_results, remote_of
+from robustlr.records.remote import Remote, pull_results, push_results, remote_of
 
 __all__ = [
     "CURVE_SCHEMA",
@@ -30,12 +31,14 @@ __all__ = [
     "empty_curves",
     "load_results",
     "pull_results",
+    "push_results",
     "read_curve",
     "read_json",
     "read_record",
     "read_spec",
     "remote_of",
     "run_frame",
+    "standing_result",
     "write_atomic",
     "write_json",
     "write_result",

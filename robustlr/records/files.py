@@ -17,7 +17,7 @@ import polars as pl
 from robustlr.errors import DataError
 from robustlr.files import write_atomic
 from robustlr.records.paths import RunPaths
-from robustlr.records.record import RunRecord
+from robustlr.records.record import RunRecord, RunStatus
 from robustlr.specs import StudySpec
 
 _RECORD = "robustlr.record"
@@ -81,6 +81,17 @@ def read_record(path: Path) -> RunRecord:
         raise DataError(f"{path}: no such result file") from error
     except (*UNREADABLE, KeyError, ValueError) as error:
         raise _damaged(path) from error
+
+
+def standing_result(path: Path) -> RunRecord | None:
+    """The record of a cell that is not to be run again; None for a missing or damaged file, or a
+    failure.
+    """
+    try:
+        record = read_record(path)
+    except DataError:
+        return None
+    return None if record.status is RunStatus.FAILED else record
 
 
 def read_curve(path: Path) -> pl.DataFrame:

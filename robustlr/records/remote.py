@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 from robustlr.errors import DataError, StorageError, one_line
 from robustlr.files import write_atomic
-from robustlr.records.files import read_record
+from robustlr.records.files import read_record, standing_result
 from robustlr.records.paths import RunPaths
+from robustlr.records.record import RunStatus
 from robustlr.specs import StudySpec, without_password
 
 T = TypeVar("T")
@@ -38,6 +39,13 @@ def pull_results(spec: StudySpec, paths: RunPaths) -> None:
     remote = remote_of(spec, paths)
     if remote is not None:
         remote.pull()
+
+
+def push_results(spec: StudySpec, paths: RunPaths) -> None:
+    """Put there what never arrived: of a worker that was cut off. Raises StorageError."""
+    remote = remote_of(spec, paths)
+    if remote is not None:
+        remote.push_missing()
 
 
 class Remote:
@@ -65,7 +73,8 @@ class Remote:
         return True
 
     def fetch_result(self, key: str) -> bool:
-        """Bring the result of a cell here; False where there is none that reads as one.
+        """Bring the result of a cell here; False where there is none that reads as one, or a
+        failure where a result stands here.
 
         Its file has the time of the one there, which tells how fast the study goes.
         """
@@ -78,11 +87,13 @@ class Remote:
         when = _modified(fs, f"{root}/{name}")
         try:
             write_atomic(aside, data)
-            read_record(aside)
+            record = read_record(aside)
         except DataError:
             return False
         finally:
             aside.unlink(missing_ok=True)
+        if record.status is RunStatus.FAILED and standing_result(self._paths.cell(key)) is not None:
+            return False
         write_atomic(self._paths.cell(key), data)
         if when is not None:
             with suppress(OSError):  # another process may have replaced or removed it
@@ -103,10 +114,25 @@ class Remote:
         """Bring the spec here, and every result that is missing here or differs in size."""
         self._paths.create()
         self.fetch(self._paths.spec.name)
-        here = {path.stem: path.stat().st_size for path in self._paths.cells.glob("*.parquet")}
+        here = self._sizes()
         for key, size in self.results().items():
             if here.get(key) != size:
                 self.fetch_result(key)
+
+    def push_missing(self) -> None:
+        """Put there every result that stands here and is missing there or differs in size."""
+        there = self.results()
+        for key, size in self._sizes().items():
+            if there.get(key) != size and standing_result(self._paths.cell(key)) is not None:
+                self.push_result(key)
+
+    def _sizes(self) -> dict[str, int]:
+        """Cell keys of the results here, with their sizes in bytes."""
+        sizes = {}
+        for path in self._paths.cells.glob("*.parquet"):
+            with suppress(FileNotFoundError):  # put aside at this moment
+                sizes[path.stem] = path.stat().st_size
+        return sizes
 
     def _result(self, key: str) -> str:
         return self._paths.cell(key).relative_to(self._paths.root).as_posix()

@@ -48,6 +48,7 @@ class Database:
         self._url = libpq_url(url)
         self.shown = without_password(url)
         self.patience, self._stop = patience, stop
+        self._turn = threading.Lock()  # threads that share it take turns
 
     def run(
         self, operation: Callable[[Connection[Any], bool], T], *, seconds: float | None = None
@@ -58,6 +59,10 @@ class Database:
         again: an earlier try may have been committed, though nobody heard. seconds: that a try may
         take, if it is much to do. Raises StorageError.
         """
+        with self._turn:
+            return self._run(operation, seconds)
+
+    def _run(self, operation: Callable[[Connection[Any], bool], T], seconds: float | None) -> T:
         import psycopg
 
         started, pause, again, told = time.monotonic(), _FIRST_PAUSE, False, False

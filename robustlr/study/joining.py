@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robustlr.errors import StudyConflictError
-from robustlr.records import RunPaths, pull_results, read_spec, remote_of, write_json
+from robustlr.records import (
+    RunPaths,
+    pull_results,
+    push_results,
+    read_spec,
+    remote_of,
+    write_json,
+)
 from robustlr.specs import StudySpec
 from robustlr.study.locks import is_held
 from robustlr.study.one_queue import moves, with_its_storage
 from robustlr.study.opening import open_queue, with_storage
 from robustlr.study.outcome import Standing
 from robustlr.study.plan import check_edits, plan, prepare
-from robustlr.study.sharing import agree_on_version, share_folder
-from robustlr.study.vigil import is_anyone_alive
+from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
+from robustlr.study.vigil import is_anyone_alive, lately
 
 
 def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda: False) -> None:
@@ -39,6 +46,8 @@ def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda:
     moved = moves(spec, paths)
     queue = open_queue(spec, paths, patient=True, stop=stop)
     share_folder(spec, paths, queue)
+    push_results(spec, paths)
+    queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
     agree_on_version(spec, queue)
     if moved:  # who comes later must not find the former storage named
         write_json(paths.spec, with_storage(standing, spec.execution.storage).table())

@@ -40,9 +40,9 @@ def open_queue(
 ) -> CellQueue:
     """The queue of a study. Raises StorageError.
 
-    patient: wait for a database that is away from the start, too. patience: seconds to wait; a
-    few, once `stop` says that we were told to stop. create: begin a study that is not there, which
-    is an error otherwise.
+    patient: wait for a database that is away from the start, too. patience: seconds to wait for
+    it later; a few, once `stop` says that we were told to stop. create: begin a study that is not
+    there, which is an error otherwise.
     """
     if spec.execution.storage:
         from robustlr.study.postgresql_queue import PostgresqlQueue
@@ -50,7 +50,7 @@ def open_queue(
         return PostgresqlQueue(
             spec.execution.storage,
             spec.name,
-            patient=patient,
+            first_patience=PATIENCE_SECONDS if patient else 0.0,
             patience=patience,
             create=create,
             stop=stop,

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from robustlr.study.database import Database
 
 
+def import_optuna() -> None:
+    """Import what `create_study` needs, which takes seconds: as much as a database in memory."""
+    import optuna
+
+    optuna.storages.RDBStorage("sqlite://").engine.dispose()
+
+
 def create_study(database: Database, shown: str, name: str) -> None:
     """Make the study `name`, and the tables where there are none. shown: the database's address.
 

@@ -7,15 +7,14 @@ from functools import cached_property
 
 import polars as pl
 
-from robustlr.errors import DataError
 from robustlr.records import (
     Remote,
     RunPaths,
     RunRecord,
     RunStatus,
     empty_curve,
-    read_record,
     remote_of,
+    standing_result,
     write_result,
 )
 from robustlr.specs import Cell, StudySpec
@@ -23,18 +22,10 @@ from robustlr.specs import Cell, StudySpec
 
 def standing_record(paths: RunPaths, key: str, remote: Remote | None = None) -> RunRecord | None:
     """The record of a cell that is not to be run again, here or there; None where it is."""
-    record = _standing_here(paths, key)
+    record = standing_result(paths.cell(key))
     if record is None and remote is not None and remote.fetch_result(key):
-        record = _standing_here(paths, key)
+        record = standing_result(paths.cell(key))
     return record
-
-
-def _standing_here(paths: RunPaths, key: str) -> RunRecord | None:
-    try:
-        record = read_record(paths.cell(key))
-    except DataError:
-        return None
-    return None if record.status is RunStatus.FAILED else record
 
 
 class Standing:
@@ -44,13 +35,14 @@ class Standing:
         self._paths, self._remote = paths, remote_of(spec, paths)
 
     @cached_property
-    def _there(self) -> set[str]:
-        """Listed when it is first asked for: what ended before that is in it."""
-        return set() if self._remote is None else set(self._remote.results())
+    def _there(self) -> dict[str, int]:
+        """Sizes, listed when it is first asked for: what ended before that is in it."""
+        return {} if self._remote is None else self._remote.results()
 
     def __call__(self, cell: Cell) -> bool:
-        remote = self._remote if cell.key in self._there else None
-        return standing_record(self._paths, cell.key, remote) is not None
+        here, there = self._paths.cell(cell.key), self._there.get(cell.key)
+        changed = there is not None and not (here.exists() and here.stat().st_size == there)
+        return standing_record(self._paths, cell.key, self._remote if changed else None) is not None
 
 
 def write_outcome(

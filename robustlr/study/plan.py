@@ -15,6 +15,7 @@ from robustlr.records import (
     RunRecord,
     RunStatus,
     pull_results,
+    push_results,
     read_record,
     read_spec,
     remote_of,
@@ -104,8 +105,8 @@ def prepare(
 ) -> tuple[Plan, CellQueue]:
     """Make the queue hold exactly the cells that are to run.
 
-    Damaged results are put aside under another name, trials of dead workers are ended, and
-    every cell without a result waits. workers: names the caller will give to its own; those of
+    Damaged results are put aside under another name, cells of dead workers wait again, and so
+    does every cell without a result. workers: names the caller will give to its own; those of
     a killed run are waited for. Raises StudyConflictError where the spec would change cells, or
     somebody is at work on the study in another storage.
     """
@@ -116,11 +117,11 @@ def prepare(
     moves(spec, paths, driving=True)
     queue = open_queue(spec, paths)
     share_folder(spec, paths, queue)
+    push_results(spec, paths)
     for path in current.damaged:
-        with suppress(FileNotFoundError):
-            path.replace(path.with_suffix(".damaged"))
+        _put_aside(path)
     cells = {cell.key: cell for cell in current.cells}
-    Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(retry=False)
+    Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(blame=False)
     queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
     for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
         remove_leftovers(folder)
@@ -134,6 +135,15 @@ def prepare(
         remote.push(paths.spec.name)
     queue.add(current.to_run, spec, is_done=Standing(spec, paths))
     return current, queue
+
+
+def _put_aside(damaged: Path) -> None:
+    """Unless a worker has made the result again meanwhile."""
+    try:
+        read_record(damaged)
+    except DataError:
+        with suppress(FileNotFoundError):
+            damaged.replace(damaged.with_suffix(".damaged"))
 
 
 def living_workers(paths: RunPaths) -> list[str]:

@@ -21,7 +21,7 @@ from robustlr.errors import StorageError
 from robustlr.specs import Cell, StudySpec, without_password
 from robustlr.study import statements as sql
 from robustlr.study.database import Database
-from robustlr.study.optuna_tables import create_study
+from robustlr.study.optuna_tables import create_study, import_optuna
 from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, IsDone, Sign, Tally, count
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _WORKER_PREFIX = "worker "  # of study attributes that are signs of life
 class PostgresqlQueue(CellQueue):
     """The trials of the study `name` in the database at `url`.
 
-    patient: wait for a database that is away from the start. patience: seconds to wait for it
+    first_patience, patience: seconds to wait for a database that is away, at the start and
     afterwards. create: make the study where it is not there, which is an error otherwise. stop:
     see `Database`.
     """
@@ -46,7 +46,7 @@ class PostgresqlQueue(CellQueue):
         url: str,
         name: str,
         *,
-        patient: bool,
+        first_patience: float,
         patience: float,
         create: bool = True,
         stop: Callable[[], bool] = lambda: False,
@@ -55,27 +55,36 @@ class PostgresqlQueue(CellQueue):
             raise StorageError(
                 f'a PostgreSQL storage needs {missing}: pip install "robustlr[postgresql]"'
             )
-        self._database = Database(url, patience=patience if patient else 0.0, stop=stop)
-        self._name, self._shown, self._create = name, without_password(url), create
-        self._study = self._database.run(self._find_or_create)
+        self._database = Database(url, patience=first_patience, stop=stop)
+        self._name, self._shown = name, without_password(url)
+        found = self._database.run(lambda c, _: self._find(c))
+        if found is None:
+            if not create:
+                raise StorageError(
+                    f"storage {self._shown}: has no study '{name}'; "
+                    "`robustlr study run` or `worker` begins it, or name another database"
+                )
+            import_optuna()  # which takes its time, and others wait for our lock
+            found = self._database.run(self._make)
+        self._study = found
         self._database.patience = patience
 
-    def _find_or_create(self, connection: Connection[Any], _: bool) -> int:
-        tables = connection.execute("SELECT to_regclass('trials')").fetchone()
-        if tables != (None,):
-            found = connection.execute(sql.STUDY, (self._name,)).fetchone()
-            if found is not None:
-                self._refuse_foreign(connection, int(found[0]))
-                return int(found[0])
-        if not self._create:
-            raise StorageError(
-                f"storage {self._shown}: has no study '{self._name}'; "
-                "`robustlr study run` or `worker` begins it, or name another database"
-            )
+    def _find(self, connection: Connection[Any]) -> int | None:
+        if connection.execute("SELECT to_regclass('trials')").fetchone() == (None,):
+            return None
+        found = connection.execute(sql.STUDY, (self._name,)).fetchone()
+        if found is None:
+            return None
+        self._refuse_foreign(connection, int(found[0]))
+        return int(found[0])
+
+    def _make(self, connection: Connection[Any], _: bool) -> int:
+        """Optuna makes its tables; two that do so at once would stumble over each other."""
         from psycopg.errors import InsufficientPrivilege
 
-        # Optuna makes its tables; two that do so at once would stumble over each other
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
+        if (made := self._find(connection)) is not None:  # while we waited for the lock
+            return made
         create_study(self._database, self._shown, self._name)
         with (
             suppress(InsufficientPrivilege),
@@ -107,6 +116,7 @@ class PostgresqlQueue(CellQueue):
         ]
 
         def insert(connection: Connection[Any], _: bool) -> None:
+            connection.execute(sql.LET_IDLE)  # `is_done` may ask another storage
             connection.execute(sql.LOCK_STUDY, (self._study,))
             unfinished = self._keys(connection, "WAITING") | self._keys(connection, "RUNNING")
             rows = [

@@ -70,9 +70,13 @@ def _token(paths: RunPaths) -> str:
     """The folder's token, made if it has none; of two that make one at once, the first counts."""
     try:
         with suppress(FileExistsError), open(paths.token, "x", encoding="ascii") as file:
-            file.write(secrets.token_hex(_TOKEN_LENGTH // 2))
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                file.write(secrets.token_hex(_TOKEN_LENGTH // 2))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:  # a full disk: half a token would be in everybody's way
+                paths.token.unlink()
+                raise
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while len(token := paths.token.read_text(encoding="ascii")) != _TOKEN_LENGTH:
             if time.monotonic() > deadline:

@@ -20,6 +20,8 @@ CREATE INDEX IF NOT EXISTS robustlr_waiting ON trials (study_id, number) WHERE s
 """
 """Finds the next waiting trial in the same time however many there are."""
 
+LET_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '10min'"
+
 LOCK_STUDY = "SELECT study_id FROM studies WHERE study_id = %s FOR UPDATE"
 
 _IS_CELL = """

@@ -1,9 +1,9 @@
 """Whose worker is gone, and giving its cells to others.
 
-A worker of this machine is gone when its lock file is free: the kernel releases it. A worker
-elsewhere is gone when its counter has not changed while we watched, by our own clock, for six of
-its heartbeats: clocks are never compared, and neither the time in which the storage was away nor
-that in which we ourselves were stopped counts.
+A worker of this machine is gone when its lock file is free: the kernel releases it. One elsewhere,
+or whose lock file is not to be seen from here, is gone when its counter has not changed while we
+watched, by our own clock, for six of its heartbeats: clocks are never compared, and neither the
+time in which the storage was away nor that in which we ourselves were stopped counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from robustlr.records import RunPaths, remote_of
 from robustlr.specs import Cell, StudySpec
-from robustlr.study.locks import boot, is_held
+from robustlr.study.locks import boot, is_free
 from robustlr.study.outcome import record_failure
 from robustlr.study.queue import CellQueue, Claim, Sign
 
@@ -44,43 +44,43 @@ class Vigil:
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _looked: float = -math.inf
 
-    def look(self, *, retry: bool = True) -> None:
+    def look(self, *, blame: bool = True) -> None:
         """Take their cells from workers that are gone. Costs little: it looks now and then only.
 
-        retry: let the cells wait for their next attempt. Raises StorageError.
+        blame: whether the attempts count among those a cell has. Raises StorageError.
         """
         now = time.monotonic()
         if now - self._looked < min(1.0, self.spec.execution.heartbeat_seconds / 2):
             return
         self._looked = now
+        claims = self.queue.running()  # first: who claims has given a sign before
         signs = {sign.worker: sign for sign in self.queue.signs()}
-        claims = self.queue.running()
         for worker in {*signs, *(claim.worker for claim in claims)}:
             if worker != self.me and self._is_gone(worker, signs.get(worker), now):
                 for claim in claims:
                     if claim.worker == worker:
-                        self.take_back(claim, "its worker is gone", retry=retry)
+                        self.take_back(claim, "its worker is gone", blame=blame)
                 self.queue.forget(worker)
                 self._watched.pop(worker, None)
 
-    def take_back(self, claim: Claim, reason: str, *, retry: bool = True) -> None:
+    def take_back(self, claim: Claim, reason: str, *, blame: bool = True) -> None:
         """End an attempt whose worker is gone; the cell waits again, or has failed.
 
         The failure is written first: who is killed in between leaves a trial that runs, which the
         next one finds, and not a cell that nobody knows of.
         """
         cell = self.cells.get(claim.key)
-        retry = retry and cell is not None
-        last = claim.attempt > self.spec.execution.max_retries
-        if cell is not None and retry and last and self.queue.holds(claim):
+        last = blame and claim.attempt > self.spec.execution.max_retries
+        if cell is not None and last and self.queue.holds(claim):
             remote = remote_of(self.spec, self.paths)
             record_failure(self.paths, cell, f"{reason}, {claim.attempt} times", remote)
-        self.queue.take_away(claim, reason, retry=retry and not last)
+        retry = cell is not None and not last
+        self.queue.take_away(claim, reason, retry=retry, blame=blame)
 
     def _is_gone(self, worker: str, sign: Sign | None, now: float) -> bool:
         if sign is None and self.queue.one_machine:
             return True
-        if sign is not None and sign.boot == boot() and sign.lock and not is_held(Path(sign.lock)):
+        if sign is not None and _has_let_go(sign):
             return True
         beat = -1 if sign is None else sign.beat
         watched = self._watched.get(worker)
@@ -94,8 +94,8 @@ class Vigil:
 
 
 def is_anyone_alive(spec: StudySpec, queue: CellQueue) -> bool:
-    """Whether a worker gave a sign of life lately, by the storage's own clock."""
-    return any(queue.one_machine or sign.seconds < lately(spec) for sign in queue.signs())
+    """Whether a worker lives, to one look."""
+    return any(is_alive(sign, spec, queue) for sign in queue.signs())
 
 
 def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
@@ -104,7 +104,7 @@ def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
     It does not where the sign is too old by the storage's own clock, or where its lock file, on
     this machine, is free.
     """
-    if sign.boot == boot() and sign.lock and not is_held(Path(sign.lock)):
+    if _has_let_go(sign):
         return False
     return queue.one_machine or sign.seconds < lately(spec)
 
@@ -112,3 +112,8 @@ def is_alive(sign: Sign, spec: StudySpec, queue: CellQueue) -> bool:
 def lately(spec: StudySpec) -> float:
     """Seconds for which a sign of life counts."""
     return _MISSED_BEATS * spec.execution.heartbeat_seconds
+
+
+def _has_let_go(sign: Sign) -> bool:
+    """Whether the worker was on this machine, and its lock file is free."""
+    return sign.boot == boot() and bool(sign.lock) and is_free(Path(sign.lock))

@@ -27,6 +27,7 @@ from robustlr.records import (
 )
 from robustlr.specs import Cell
 from robustlr.study.heartbeat import Heartbeat
+from robustlr.study.known_cells import KnownCells
 from robustlr.study.locks import is_held
 from robustlr.study.opening import open_queue, with_storage
 from robustlr.study.outcome import standing_record, write_outcome
@@ -61,7 +62,7 @@ def work(
     Raises StorageError where results or the queue cannot be written.
     """
     spec = with_storage(read_spec(paths), storage)
-    cells = {cell.key: cell for cell in spec.cells()}
+    cells = KnownCells(spec, paths)
     queue = open_queue(spec, paths, patient=True, stop=stop)
     name = worker.partition("#")[0]
     lock = paths.worker_lock(name).resolve()  # others look at it from other folders
@@ -69,7 +70,7 @@ def work(
     vigil = Vigil(spec=spec, paths=paths, queue=queue, cells=cells, me=worker)
     remote = remote_of(spec, paths)
     finished = 0
-    with pulse.start(queue):
+    with pulse.start(queue, stop=stop):
         try:
             agree(queue)
         except StudyConflictError:
@@ -77,9 +78,12 @@ def work(
             raise
         while not stop():
             claim = queue.claim(worker)
+            running = queue.running() if wait and claim is None else []
+            if claim is None and wait and not running:
+                claim = queue.claim(worker)  # put back between the two looks
             if claim is not None:
                 finished += _attempt(paths, remote, queue, claim, cells.get(claim.key), run_cell)
-            elif wait and (running := queue.running()):
+            elif running:
                 for lost in running:  # claimed on a connection that had been given up
                     if lost.worker == worker:
                         queue.put_back(lost)

@@ -86,8 +86,8 @@ def test_four_workers_through_a_kill_a_stop_and_a_server_that_goes_away(
     wait_until(lambda: len(queue.running()) == 4)
 
     def held_by(process: subprocess.Popen[str]) -> set[int]:
-        name = f"-{process.pid}"
-        return {claim.trial for claim in queue.running() if claim.owner.endswith(name)}
+        name = f"-{process.pid}-"
+        return {claim.trial for claim in queue.running() if name in claim.owner}
 
     killed.send_signal(signal.SIGKILL)
     stopped.send_signal(signal.SIGSTOP)

@@ -11,7 +11,7 @@ import pytest
 from robustlr.errors import StorageError
 from robustlr.records import Remote, RunPaths, RunStatus, empty_curve, read_record, write_result
 from robustlr.specs import StudySpec
-from robustlr.study import Watch, join, plan, prepare, work
+from robustlr.study import Watch, join, plan, prepare, record_failure, work
 from tests.records.stores import FOLDER, register
 from tests.small_study import record_of, result_files, runner, small_spec
 
@@ -142,3 +142,63 @@ def test_an_address_that_cannot_be_reached_is_one_line(
         remote.pull()
     assert "secret" not in str(info.value)
     assert "\n" not in str(info.value)
+
+
+def without_uploads(patch: pytest.MonkeyPatch) -> None:
+    def fail(self: Remote, key: str) -> None:
+        raise StorageError("the address is away")
+
+    patch.setattr(Remote, "push_result", fail)
+
+
+def test_a_result_that_never_arrived_there_is_put_there_later(
+    url: str, machines: tuple[RunPaths, RunPaths], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = machines
+    prepare(spec_at(url), here)
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        without_uploads(patch)
+        work(here, "0", runner())
+    made = result_files(here)
+    assert len(made) == 1
+    join(spec_at(url), here)
+    assert {record.cell.key for record in prepare(spec_at(url), there)[0].done} == made
+
+
+def test_a_failure_there_replaces_no_result_here(
+    url: str, machines: tuple[RunPaths, RunPaths], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = machines
+    prepare(spec_at(url), here)
+    cell = next(spec_at(url).cells())
+    record_failure(here, cell, "no memory", Remote(url, here))
+    prepare(spec_at(url), here)
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        without_uploads(patch)
+        for _ in range(8):
+            work(here, "0", runner())
+    assert plan(spec_at(url), here).done
+    Watch(spec_at(url), here).look()  # which fetches what is there
+    assert plan(spec_at(url), here).done
+    prepare(spec_at(url), here)
+    assert prepare(spec_at(url), there)[0].done
+
+
+def test_failures_are_fetched_once(
+    url: str, machines: tuple[RunPaths, RunPaths], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: the queue waits for it."""
+    here, there = machines
+    prepare(spec_at(url), here)
+    for cell in spec_at(url).cells():
+        record_failure(here, cell, "no memory", Remote(url, here))
+    fetched: list[str] = []
+    fetch = Remote.fetch_result
+
+    def counted(self: Remote, key: str) -> bool:
+        fetched.append(key)
+        return fetch(self, key)
+
+    monkeypatch.setattr(Remote, "fetch_result", counted)
+    _, queue = prepare(spec_at(url), there)
+    assert len(queue.waiting()) == len(fetched) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 import robustlr
-from robustlr.errors import StudyConflictError
+from robustlr.errors import StorageError, StudyConflictError
 from robustlr.records import RunPaths, read_record, read_spec
 from robustlr.specs import StudySpec, without_password
 from robustlr.study import (
@@ -209,3 +210,30 @@ def test_what_somebody_alive_agreed_on_is_not_forgotten(
     queue.forget("far#1")
     prepare(with_storage(spec), paths)
     assert queue.agree("code workload logistic", "other") == "other"
+
+
+def test_a_worker_that_begins_alone_need_not_agree_with_who_has_ended(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = on(database)
+    join(spec, paths)
+    monkeypatch.setattr(robustlr, "__version__", "99")
+    join(spec, paths)
+    queue = open_queue(spec, paths)
+    appear(queue)
+    monkeypatch.setattr(robustlr, "__version__", "100")
+    with pytest.raises(StudyConflictError, match="run robustlr 99"):
+        join(spec, paths)
+
+
+def test_half_a_token_is_in_nobodys_way(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    paths.create()
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left"):
+        patch.setattr(os, "fsync", full)
+        join(on(database), paths)
+    join(on(database), paths)

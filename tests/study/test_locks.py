@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from robustlr.errors import StorageError
 from robustlr.study import hold, holder, is_held
-from robustlr.study.locks import boot
+from robustlr.study.locks import boot, is_free
 
 _HOLD = """
 import sys, time, pathlib
@@ -53,17 +55,43 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", "1 x y", "{pid} 1.5 {boot}", "{pid} {started} elsewhere", "999999999 1.5 {boot}"]
+    "told", ["", "1", "x {boot}", "{parent} {boot}", "{pid} elsewhere", "999999999 {boot}"]
 )
 def test_a_holder_is_believed_only_where_it_can_be_right(told: str, tmp_path: Path) -> None:
     path, me = tmp_path / "a.lock", psutil.Process()
     lock = hold(path)
     assert lock is not None
     assert holder(path) == me
-    text = told.format(pid=me.pid, started=me.create_time(), boot=boot())
+    text = told.format(pid=me.pid, parent=me.ppid(), boot=boot())
     path.with_suffix(".pid").write_text(text)
     assert holder(path) is None
     lock.release()
+
+
+def test_looks_do_not_see_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    path.touch()
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # somebody else's look
+        assert not is_held(path)
+        assert is_free(path)
+
+
+def test_what_cannot_be_seen_is_neither_held_nor_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock file of a worker in another container, or in a folder that is another's."""
+    path = tmp_path / "a.lock"
+    assert not is_held(path)
+    assert not is_free(path)
+    path.touch()
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert not is_held(path)
+    assert not is_free(path)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

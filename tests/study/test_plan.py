@@ -135,6 +135,42 @@ def test_who_begins_at_the_same_moment_takes_nobodys_temporary_file(
     assert work(paths, "0", runner()) == 8
 
 
+def test_a_damaged_result_that_was_made_again_meanwhile_stays(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_spec()
+    run_all(spec, paths)
+    file = paths.cell(next(spec.cells()).key)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+
+    def made_again(*_: object) -> None:
+        file.write_bytes(whole)
+
+    monkeypatch.setattr(sys.modules["robustlr.study.plan"], "share_folder", made_again)
+    _, queue = prepare(spec, paths)
+    assert file.read_bytes() == whole
+    assert queue.waiting() == set()
+
+
+def test_who_is_refused_drops_no_cell_of_a_dead_worker(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, queue = prepare(small_spec(), paths)
+    claim = queue.claim("gone")
+    assert claim is not None
+
+    def refuse(*_: object) -> None:
+        raise StudyConflictError("another version")
+
+    monkeypatch.setattr(sys.modules["robustlr.study.plan"], "agree_on_version", refuse)
+    with pytest.raises(StudyConflictError):
+        prepare(small_spec(), paths)
+    assert len(queue.waiting()) == 8
+    attempts = {c.key: c.attempt for _ in range(8) if (c := queue.claim("0")) is not None}
+    assert set(attempts.values()) == {1}
+
+
 def test_a_result_whose_trial_was_never_told_is_not_run_again(paths: RunPaths) -> None:
     spec = small_spec()
     prepare(spec, paths)

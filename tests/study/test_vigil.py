@@ -12,6 +12,7 @@ from robustlr.specs import Cell
 from robustlr.study import Claim, Sign, Vigil, hold, open_queue, plan, prepare, work
 from robustlr.study.locks import boot
 from robustlr.study.queue import CellQueue
+from robustlr.study.vigil import is_anyone_alive
 from tests.small_study import record_of, runner, small_spec
 
 
@@ -101,6 +102,52 @@ def test_a_worker_of_this_machine_is_gone_when_its_lock_is_free(
     lock.release()
     look_for(vigil, clock, 5.0)
     assert not queue.holds(claim)
+
+
+def test_a_worker_whose_lock_file_is_not_to_be_seen_is_watched_by_its_beats(
+    paths: RunPaths, database: str, clock: Clock
+) -> None:
+    """Containers may have one host, one boot and one name, and each its own files."""
+    queue, vigil, claim = watched(paths, database)
+    queue.beat(Sign("far#1", "here", 1, 0.0, boot(), "/of/another/container/worker.lock"))
+    assert is_anyone_alive(vigil.spec, queue)
+    look_for(vigil, clock, 55.0)
+    assert queue.holds(claim)
+    look_for(vigil, clock, 5.0)
+    assert not queue.holds(claim)
+
+
+def test_a_worker_of_this_machine_that_was_killed_a_moment_ago_does_not_live(
+    paths: RunPaths, database: str
+) -> None:
+    queue, vigil, _ = watched(paths, database)
+    queue.forget("far#1")
+    file = paths.worker_lock("killed").resolve()
+    file.touch()
+    queue.beat(Sign("killed#1", "here", 1, 0.0, boot(), str(file)))
+    assert not is_anyone_alive(vigil.spec, queue)
+
+
+def test_a_worker_that_begins_while_we_look_keeps_its_cell(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever claims has given a sign of life before: claims are read first."""
+    spec = small_spec()
+    _, queue = prepare(spec, paths)
+    signs, begun = type(queue).signs, []
+
+    def begin_after(self: CellQueue) -> list[Sign]:
+        seen = signs(self)
+        if not begun:
+            begun.append(hold(paths.worker_lock("new")))
+            assert self.claim("new") is not None
+        return seen
+
+    monkeypatch.setattr(type(queue), "signs", begin_after)
+    cells = {cell.key: cell for cell in spec.cells()}
+    Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look()
+    assert [claim.worker for claim in queue.running()] == ["new"]
+    begun[0].release()
 
 
 def test_a_cell_that_was_lost_too_often_has_failed(

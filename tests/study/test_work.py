@@ -11,7 +11,8 @@ import pytest
 from robustlr.errors import SpecError, StorageError
 from robustlr.records import RunPaths
 from robustlr.specs import Cell
-from robustlr.study import plan, prepare, work
+from robustlr.study import Claim, open_queue, plan, prepare, work
+from robustlr.study.queue import CellQueue
 from tests.small_study import runner, small_spec
 
 
@@ -88,3 +89,19 @@ def test_a_cell_that_the_study_no_longer_asks_for_is_ended(paths: RunPaths) -> N
     ran: list[Cell] = []
     work(paths, "0", runner(ran.append))
     assert ran == list(small_spec(seeds=1).cells())
+
+
+def test_who_waits_takes_a_cell_that_is_put_back_between_two_looks(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = open_queue(small_spec(), paths)
+    theirs = [queue.claim("other") for _ in range(8)]
+    running = type(queue).running
+
+    def put_back_before(self: CellQueue) -> list[Claim]:
+        while theirs:
+            assert queue.put_back(theirs.pop())
+        return running(self)
+
+    monkeypatch.setattr(type(queue), "running", put_back_before)
+    assert work(paths, "0", runner(), wait=True) == 8
