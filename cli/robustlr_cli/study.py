@@ -51,6 +51,12 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="With --on slurm: submit the jobs and return.")
     ] = False,
+    new_code: Annotated[
+        bool,
+        typer.Option(
+            "--new-code", help="The workload's code has changed, in a way that alters no result."
+        ),
+    ] = False,
     report: Annotated[bool, typer.Option(help="Build the report at the end.")] = True,
 ) -> None:
     """Run what is missing of a study, then build its report.
@@ -67,9 +73,11 @@ def run(
         raise typer.BadParameter("--detach needs --on slurm: a run here ends with its command")
     for rounds_left in reversed(range(_ROUNDS)):
         if on is Place.SLURM:
-            run_on_slurm(study, spec, paths, workers, cells_per_gpu, detach=detach)
+            run_on_slurm(
+                study, spec, paths, workers, cells_per_gpu, new_code=new_code, detach=detach
+            )
         else:
-            run_here(study, spec, paths, workers, cells_per_gpu)
+            run_here(study, spec, paths, workers, cells_per_gpu, new_code=new_code)
         if detach:
             return
         pull_results(spec, paths)

@@ -25,7 +25,13 @@ class Place(StrEnum):
 
 
 def run_here(
-    study: str, spec: StudySpec, paths: RunPaths, workers: int | None, cells_per_gpu: int | None
+    study: str,
+    spec: StudySpec,
+    paths: RunPaths,
+    workers: int | None,
+    cells_per_gpu: int | None,
+    *,
+    new_code: bool,
 ) -> None:
     """Run the cells with workers on this machine."""
     from robustlr.execution import Drive, default_workers, visible_gpus
@@ -39,6 +45,7 @@ def run_here(
         paths=paths,
         workers=workers or default_workers(spec),
         folders=tuple(code_folders(study)),
+        new_code=new_code,
     )
     go_on = "interrupted; the same command goes on from here"
     with _interruptible(go_on), Progress(spec.name) as progress:
@@ -52,6 +59,7 @@ def run_on_slurm(
     workers: int | None,
     cells_per_gpu: int | None,
     *,
+    new_code: bool,
     detach: bool,
 ) -> None:
     """Run the cells with jobs of a cluster, and watch them unless told to `detach`."""
@@ -64,6 +72,7 @@ def run_on_slurm(
         paths=paths,
         workers=workers or spec.execution.slurm.workers,
         folders=tuple(code_folders(study)),
+        new_code=new_code,
     )
     go_on = (
         f"the jobs go on; watch them with `robustlr study status {paths.root}`, end them with "

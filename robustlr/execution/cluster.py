@@ -37,13 +37,15 @@ _Reached = tuple[int, frozenset[tuple[str, int]]]
 class ClusterDrive:
     """Runs every missing cell of a study with up to `workers` jobs at a time.
 
-    folders: put in front of the workers' import path, for the user's own workloads.
+    folders: put in front of the workers' import path, for the user's own workloads. new_code:
+    theirs may differ from that of the results.
     """
 
     spec: StudySpec
     paths: RunPaths
     workers: int
     folders: tuple[Path, ...] = ()
+    new_code: bool = False
     _arrays: list[str] = field(default_factory=list)
     _reached: _Reached | None = None  # when jobs were last submitted
     _in_vain: int = 0  # submissions in a row of which nothing came
@@ -57,7 +59,7 @@ class ClusterDrive:
         """
         self._check_hosts()
         with driving(self.paths):
-            current, queue = prepare(self.spec, self.paths)
+            current, queue = prepare(self.spec, self.paths, new_code=self.new_code)
             progress = Progress(current, queue)
             vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=progress.to_run)
             self._arrays = submitted(self.paths)

@@ -29,13 +29,15 @@ _MOST_FRUITLESS_DEATHS = 3  # workers in a row that die before they claim anythi
 class Drive:
     """Runs every missing cell of a study with `workers` processes.
 
-    folders: put in front of the workers' import path, for the user's own workloads.
+    folders: put in front of the workers' import path, for the user's own workloads. new_code:
+    theirs may differ from that of the results.
     """
 
     spec: StudySpec
     paths: RunPaths
     workers: int
     folders: tuple[Path, ...] = ()
+    new_code: bool = False
     _workers: dict[int, WorkerProcess] = field(default_factory=dict)  # by slot
     _fruitless: int = 0
 
@@ -55,7 +57,7 @@ class Drive:
 
     def _drive(self, slots: list[dict[str, str]], on_progress: Callable[[Snapshot], None]) -> None:
         names = [self._name(slot) for slot in range(self.workers)]
-        current, queue = prepare(self.spec, self.paths, workers=names)
+        current, queue = prepare(self.spec, self.paths, workers=names, new_code=self.new_code)
         progress = Progress(current, queue)
         vigil = Vigil(spec=self.spec, paths=self.paths, queue=queue, cells=progress.to_run)
         while True:
@@ -92,8 +94,7 @@ class Drive:
             status = worker.ended()
             if status is None:
                 continue
-            said = self._workers.pop(slot).last_words()
-            if status > 0:
+            if said := self._workers.pop(slot).last_words():
                 raise RobustlrError(said)
             held = [claim for claim in queue.running() if claim.worker == worker.worker]
             if status == 0 and not held:  # it has told the queue what became of its cells
@@ -103,7 +104,7 @@ class Drive:
             if self._fruitless == _MOST_FRUITLESS_DEATHS:
                 raise RobustlrError(
                     f"{self._fruitless} workers in a row died ({_ended(status)}) before they took "
-                    f"a cell; the last one said: {said}"
+                    f"a cell; the last one said: {worker.last_line()}"
                 )
             for claim in held:
                 vigil.take_back(claim, f"its worker died ({_ended(status)})")

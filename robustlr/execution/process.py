@@ -59,11 +59,12 @@ class WorkerProcess:
         self.process.kill()
 
     def last_words(self) -> str:
-        """Why it ended, in its own words, or the last line of its log. Closes the line."""
+        """Why it could not go on, as it told us; "" where something ended it. Closes the line."""
         self.process.wait()
         with self.line:
-            said = heard(self.line)
-        if said:
-            return said
+            return heard(self.line)
+
+    def last_line(self) -> str:
+        """Of its log."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"nothing (see {self.log})"

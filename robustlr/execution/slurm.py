@@ -26,10 +26,11 @@ _GONE = "Invalid job id specified"
 def submit(script: Path, environment: Mapping[str, str] | None = None) -> str:
     """The id of the job array that sbatch makes of `script`.
 
-    environment: for the jobs, beside our own; sbatch carries it on, and no file holds it.
-    Raises ClusterError with sbatch's own sentence where it refuses.
+    environment: for the jobs, beside our own; sbatch carries it on, and no file holds it. Ctrl-C
+    does not reach it: jobs that it has handed over would be nobody's. Raises ClusterError with
+    sbatch's own sentence where it refuses.
     """
-    said = _asked(["sbatch", "--parsable", str(script)], environment or {})
+    said = _asked(["sbatch", "--parsable", str(script)], environment or {}, detached=True)
     return said.strip().partition(";")[0]  # "id;cluster" where there are several clusters
 
 
@@ -79,8 +80,16 @@ def is_this_machine(host: str) -> bool:
     return host.partition(".")[0] == socket.gethostname().partition(".")[0]
 
 
-def _asked(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What a command of SLURM prints. Raises ClusterError with what it complains of."""
+def _asked(
+    command: list[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    detached: bool = False,
+) -> str:
+    """What a command of SLURM prints. Raises ClusterError with what it complains of.
+
+    detached: in a session of its own.
+    """
     program = command[0]
     if shutil.which(program) is None:
         raise ClusterError(
@@ -93,6 +102,7 @@ def _asked(command: list[str], environment: Mapping[str, str] = MappingProxyType
             capture_output=True,
             text=True,
             timeout=_SECONDS,
+            start_new_session=detached,
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"{program} gave no answer in {_SECONDS:g} s") from error

@@ -24,12 +24,19 @@ class Stop:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """SIGINT and SIGTERM wait until this is over, and reach no program that is started in it.
+    """SIGINT and SIGTERM wait until this is over: for what must not be done by half.
 
-    For what must not be done by half: a program that has done its part, of which nobody knows.
+    Of the main thread alone. A program that is started in it hears Ctrl-C all the same, unless it
+    has a session of its own.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # a mask would be of one thread, and another one would be given the signal
+    before = {number: signal.signal(number, lambda n, _: heard.append(n)) for number in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in heard:
+            signal.raise_signal(late)

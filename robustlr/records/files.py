@@ -83,12 +83,23 @@ def read_record(path: Path) -> RunRecord:
         raise _damaged(path) from error
 
 
+def read_result(path: Path) -> RunRecord:
+    """The record in the file of a cell, which has the cell's key for its name.
+
+    Raises DataError for a missing or damaged file, or a copy of another cell's.
+    """
+    record = read_record(path)
+    if record.cell.key != path.stem:
+        raise _damaged(path)
+    return record
+
+
 def standing_result(path: Path) -> RunRecord | None:
     """The record of a cell that is not to be run again; None for a missing or damaged file, or a
     failure.
     """
     try:
-        record = read_record(path)
+        record = read_result(path)
     except DataError:
         return None
     return None if record.status is RunStatus.FAILED else record

@@ -19,7 +19,12 @@ from robustlr.study.one_queue import moves, with_its_storage
 from robustlr.study.opening import open_queue, with_storage
 from robustlr.study.outcome import Standing
 from robustlr.study.plan import check_edits, plan, prepare
-from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
+from robustlr.study.sharing import (
+    AGREEMENTS,
+    agree_on_version,
+    agree_with_results,
+    share_folder,
+)
 from robustlr.study.vigil import is_anyone_alive, lately
 
 
@@ -47,13 +52,14 @@ def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda:
     queue = open_queue(spec, paths, patient=True, stop=stop)
     share_folder(spec, paths, queue)
     push_results(spec, paths)
+    current = plan(spec, paths)
     queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
+    agree_with_results(queue, paths, current.done)
     agree_on_version(spec, queue)
     if moved:  # who comes later must not find the former storage named
         write_json(paths.spec, with_storage(standing, spec.execution.storage).table())
         if (remote := remote_of(spec, paths)) is not None:
             remote.push(paths.spec.name)
-    current = plan(spec, paths)
     begins = not is_held(paths.run_lock) and not is_anyone_alive(spec, queue)
     left = set() if begins else {record.cell.key for record in current.failed}
     cells = [cell for cell in current.to_run if cell.key not in left]

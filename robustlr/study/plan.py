@@ -16,7 +16,7 @@ from robustlr.records import (
     RunStatus,
     pull_results,
     push_results,
-    read_record,
+    read_result,
     read_spec,
     remote_of,
     write_json,
@@ -27,7 +27,12 @@ from robustlr.study.one_queue import moves
 from robustlr.study.opening import open_queue
 from robustlr.study.outcome import Standing
 from robustlr.study.queue import CellQueue
-from robustlr.study.sharing import AGREEMENTS, agree_on_version, share_folder
+from robustlr.study.sharing import (
+    AGREEMENTS,
+    agree_on_version,
+    agree_with_results,
+    share_folder,
+)
 from robustlr.study.vigil import Vigil, lately
 
 _ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
@@ -73,7 +78,7 @@ def plan(spec: StudySpec, paths: RunPaths) -> Plan:
             missing.append(cell)
             continue
         try:
-            record = read_record(paths.cell(cell.key))
+            record = read_result(paths.cell(cell.key))
         except DataError:
             damaged.append(paths.cell(cell.key))
             continue
@@ -101,13 +106,14 @@ def check_edits(spec: StudySpec, paths: RunPaths) -> None:
 
 
 def prepare(
-    spec: StudySpec, paths: RunPaths, *, workers: Iterable[str] = ()
+    spec: StudySpec, paths: RunPaths, *, workers: Iterable[str] = (), new_code: bool = False
 ) -> tuple[Plan, CellQueue]:
     """Make the queue hold exactly the cells that are to run.
 
     Damaged results are put aside under another name, cells of dead workers wait again, and so
     does every cell without a result. workers: names the caller will give to its own; those of
-    a killed run are waited for. Raises StudyConflictError where the spec would change cells, or
+    a killed run are waited for. new_code: let workers with other code than that of the results
+    take part. Raises StudyConflictError where the spec would change cells, or
     somebody is at work on the study in another storage.
     """
     paths.create()
@@ -123,6 +129,8 @@ def prepare(
     cells = {cell.key: cell for cell in current.cells}
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(blame=False)
     queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
+    if not new_code:
+        agree_with_results(queue, paths, current.done)
     for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
         remove_leftovers(folder)
     done = {record.cell.key for record in current.done}
@@ -140,7 +148,7 @@ def prepare(
 def _put_aside(damaged: Path) -> None:
     """Unless a worker has made the result again meanwhile."""
     try:
-        read_record(damaged)
+        read_result(damaged)
     except DataError:
         with suppress(FileNotFoundError):
             damaged.replace(damaged.with_suffix(".damaged"))

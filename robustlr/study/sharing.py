@@ -10,17 +10,19 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import robustlr
 from robustlr.errors import StorageError, StudyConflictError
-from robustlr.records import RunPaths
+from robustlr.records import RunPaths, RunRecord
 from robustlr.specs import StudySpec
 from robustlr.study.queue import CellQueue
 
 AGREEMENTS = "code "
 """In front of the names of agreements that last as long as somebody is at work."""
 
+_CODE_OF = AGREEMENTS + "workload {}"
 _FOLDER = "folder"
 _TOKEN_LENGTH = 32
 _PATIENCE_SECONDS = 5.0  # until a token that another is writing is whole
@@ -58,12 +60,29 @@ def agree_on_version(spec: StudySpec, queue: CellQueue) -> None:
 
 
 def agree_on_code(queue: CellQueue, workload: str, code: str) -> None:
-    """Raises StudyConflictError where others have other code behind the workload so labelled."""
-    if queue.agree(f"{AGREEMENTS}workload {workload}", code) != code:
+    """Raises StudyConflictError where the study's results, or others who work on it, have other
+    code behind the workload so labelled.
+    """
+    if queue.agree(_CODE_OF.format(workload), code) != code:
         raise StudyConflictError(
-            f"the code of workload '{workload}' here differs from that of the study's other "
-            "workers; bring the same code to every machine"
+            f"the code of workload '{workload}' differs here from that of the study's results or "
+            "other workers; bring the same code to every machine, give the changed study another "
+            "--out, or say `study run --new-code` if the change alters no result"
         )
+
+
+def agree_with_results(queue: CellQueue, paths: RunPaths, records: Iterable[RunRecord]) -> None:
+    """Let whoever comes now agree with the code of the newest result of every workload."""
+    newest: dict[str, tuple[int, str]] = {}
+    for record in records:
+        code = record.provenance.get("workload_code", "")
+        with suppress(FileNotFoundError):  # put aside at this moment
+            made = paths.cell(record.cell.key).stat().st_mtime_ns
+            label = record.cell.workload.label
+            newest[label] = max(newest.get(label, (0, "")), (made, code))
+    for label, (_, code) in newest.items():
+        if code:
+            queue.agree(_CODE_OF.format(label), code)
 
 
 def _token(paths: RunPaths) -> str:

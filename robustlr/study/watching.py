@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustlr.errors import DataError, StorageError
-from robustlr.records import RunPaths, RunRecord, RunStatus, pull_results, read_record
+from robustlr.records import RunPaths, RunRecord, RunStatus, pull_results, read_result
 from robustlr.specs import Cell, StudySpec
 from robustlr.study.opening import open_queue
 from robustlr.study.plan import check_edits
@@ -129,7 +129,7 @@ class Watch:
             if key in self._read and self._read[key][0] == stamp:
                 continue
             try:
-                self._read[key] = stamp, read_record(self.paths.cell(key))
+                self._read[key] = stamp, read_result(self.paths.cell(key))
             except DataError:
                 self._read[key] = stamp, None
         return sorted(stamp / 1e9 for stamp in times.values())

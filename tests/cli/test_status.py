@@ -127,6 +127,7 @@ def test_the_watch_of_a_finished_study_ends_though_a_sign_was_left(
     study = write_study(tmp_path)
     spec = with_storage(load_study(study), database)
     _, queue = prepare(spec, paths)
+    paths.worker_lock("gone").touch()
     queue.beat(Sign("gone", "far", 1, 0.0, boot(), str(paths.worker_lock("gone"))))
     claim = queue.claim("gone")
     assert claim is not None

@@ -156,7 +156,7 @@ def test_a_machine_with_other_code_or_another_robustlr(tmp_path: Path, database:
         other_code = start("worker", there / study.name, out, database)
         other_version = start("worker", study, out, database, environment={"PYTHONPATH": path})
         for refused, line in (
-            (other_code, "robustlr: the code of workload 'make' here differs from that of the"),
+            (other_code, "robustlr: the code of workload 'make' differs here from that of the"),
             (other_version, "robustlr: the workers of 'small' run robustlr "),
         ):
             said, _ = refused.communicate()

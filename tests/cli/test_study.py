@@ -33,7 +33,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *command: str, code: int = 1) -
 def lose(monkeypatch: pytest.MonkeyPatch, how: list[str]) -> None:
     """Each round of a run answers at once, and then loses or cuts its first result, or does not."""
 
-    def run_here(study: str, spec: StudySpec, paths: RunPaths, *_: object) -> None:
+    def run_here(study: str, spec: StudySpec, paths: RunPaths, *_: object, **__: object) -> None:
         prepare(spec, paths)
         work(paths, "0", runner())
         result, way = paths.cell(next(spec.cells()).key), how.pop(0)

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from robustlr.specs import load_study, without_password
+from robustlr.study import Sign
 from tests.cli.workers import (
     completed,
     finish,
@@ -215,6 +216,8 @@ def test_a_worker_that_does_not_fit_is_told_why(tmp_path: Path, database: str) -
     write_study(tmp_path, num_steps=30)
     assert "num_steps: [20] -> [30]" in refusal(out)
     write_study(tmp_path)
+    somebody = Sign("far#1", "elsewhere", 0, 0.0, "another boot")
+    queue_of(study, out, database).beat(somebody)  # whom one must agree with
     with psycopg.connect(database, autocommit=True) as connection:
         for name, value in (("workload logistic", '"0123"'), ("robustlr", '"0.0.1"')):
             connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -244,10 +245,10 @@ class Ended:
         return self.status
 
     def last_words(self) -> str:
-        return "nothing"
+        return ""
 
 
-@pytest.mark.parametrize("status", [-9, 0])  # os._exit(0) in somebody's model is no good end
+@pytest.mark.parametrize("status", [-9, 0, 7])  # os._exit in somebody's model is no good end
 def test_a_run_takes_cells_from_its_own_workers_alone(
     paths: RunPaths, database: str, status: int
 ) -> None:
@@ -290,6 +291,41 @@ def test_diverged_cells_are_results(paths: RunPaths, tmp_path: Path) -> None:
     spec = small_spec(workload={"factory": "exploding:Exploding"}, grid={"low": 1e4, "high": 1e4})
     drive(spec, paths, folders=(tmp_path,))
     assert {record.status for record in plan(spec, paths).done} == {RunStatus.DIVERGED}
+
+
+_MODEL = """\
+import torch
+from robustlr.workloads import TensorExamples, Workload
+
+
+class Mine(Workload):
+    def model(self, seed):
+        return torch.nn.Linear(1, {width})
+
+    def examples(self, split, seed):
+        return TensorExamples(torch.ones(16, 1))
+
+    def loss(self, model, batch):
+        return model(batch[0]).square().mean()
+"""
+
+
+def test_results_of_other_code_are_not_added_to(paths: RunPaths, tmp_path: Path) -> None:
+    """They would be another model's; whoever knows that the change alters nothing may say so."""
+    file = tmp_path / f"model_{secrets.token_hex(4)}.py"
+    file.write_text(_MODEL.format(width=1))
+    workload = {"factory": f"{file.stem}:Mine"}
+    narrow, wide = (small_spec(workload=workload, seeds=seeds) for seeds in (1, 2))
+    drive(narrow, paths, folders=(tmp_path,))
+    file.write_text(_MODEL.format(width=2))
+    with pytest.raises(RobustlrError, match="say `study run --new-code`"):
+        drive(wide, paths, folders=(tmp_path,))
+    assert len(plan(wide, paths).done) == 4
+    drive(wide, paths, folders=(tmp_path,), new_code=True)
+    assert len(plan(wide, paths).done) == 8
+    file.write_text(_MODEL.format(width=1))
+    with pytest.raises(RobustlrError, match="--new-code"):  # the newest results count
+        drive(small_spec(workload=workload, seeds=3), paths, folders=(tmp_path,))
 
 
 def test_threads_are_those_of_the_spec(paths: RunPaths) -> None:

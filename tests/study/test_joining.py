@@ -233,7 +233,8 @@ def test_half_a_token_is_in_nobodys_way(
         raise OSError(28, os.strerror(28))
 
     paths.create()
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        join(on(database), paths)
+        with pytest.raises(StorageError, match="No space left"):
+            join(on(database), paths)
     join(on(database), paths)

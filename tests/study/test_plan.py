@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,17 @@ def test_who_begins_at_the_same_moment_takes_nobodys_temporary_file(
     prepare(spec, paths)
     assert os.replace is replace  # the other one came in between
     assert work(paths, "0", runner()) == 8
+
+
+def test_a_result_under_the_name_of_another_cell_is_none(paths: RunPaths) -> None:
+    spec = small_spec()
+    run_all(spec, paths)
+    first, second, *_ = spec.cells()
+    shutil.copy(paths.cell(first.key), paths.cell(second.key))
+    current = plan(spec, paths)
+    assert (current.damaged, current.to_run) == ((paths.cell(second.key),), (second,))
+    assert run_all(spec, paths) == [second]
+    assert read_record(paths.cell(second.key)) == record_of(second)
 
 
 def test_a_damaged_result_that_was_made_again_meanwhile_stays(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,25 @@ def test_four_processes_claim_every_cell_exactly_once(paths: RunPaths, storage: 
         assert process.exitcode == 0
     assert counted == Counter(keys)
     assert results.empty()
+
+
+def test_who_begins_first_keeps_nobody_waiting(
+    paths: RunPaths, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To import Optuna takes a slow machine half a minute: another begins and ends meanwhile."""
+    others: list[CellQueue] = []
+
+    def slowly() -> None:
+        monkeypatch.undo()
+        others.append(filled(paths, database))
+
+    monkeypatch.setattr("robustlr.study.postgresql_queue.import_optuna", slowly)
+    queue = filled(paths, database)
+    assert len(others) == 1
+    assert len(queue.waiting()) == 8
+
+
+def test_a_study_is_made_once_by_whoever_has_the_lock(paths: RunPaths, database: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        queues = list(pool.map(lambda _: filled(paths, database), range(6)))
+    assert {len(queue.waiting()) for queue in queues} == {8}
