@@ -49,7 +49,7 @@ def report_on(
     """Build the report of a study as it stands; the page's path. `study`: as the user typed it."""
     from robustlr.report import MADE_WITH, build_report, run_provenance
 
-    results = results_of(spec, paths)
+    results = results_of(study, spec, paths)
     return build_report(
         results,
         spec.report,

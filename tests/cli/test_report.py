@@ -38,6 +38,25 @@ def test_build_prints_the_page_and_writes_beside_the_runs(
     assert made["runs"]["missing"] == 2
 
 
+def test_damaged_results_are_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = write_study(tmp_path / "my study")
+    said = "2 damaged results are left out"
+    for path in sorted(paths.cells.iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:100])
+    for command in (["report", "build"], ["compare"], ["speedup"]):
+        assert main([*command, str(paths.root), "--resamples", "20"]) == 0
+        assert (
+            f"{said}; `robustlr study run '{paths.root}'` mends that\n" in capsys.readouterr().err
+        )
+    text = (paths.report / "report.md").read_text()
+    assert f"{said}; 'robustlr study run' mends that." in text
+    assert "0 failed, 0 missing, 2 damaged" in text
+    made = json.loads((paths.report / "provenance.json").read_text())
+    assert made["runs_made_with"][0]["runs"] == 106
+
+
 def test_build_on_the_metric_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = write_study(tmp_path / "study")
     out = tmp_path / "elsewhere"
