@@ -189,7 +189,8 @@ def test_a_mistake_in_the_user_s_own_loss_is_told_before_any_cell_runs(
     )
     study = write_study(here, workload='factory = "own_loss:make"')
     error = error_of(capsys, "study", *command.split(), str(study), code=1)
-    assert error.splitlines()[-1] == "robustlr: workload 'make' raised ValueError: shape mismatch"
+    said = "robustlr: workload 'make' raised ValueError: shape mismatch (own_loss.py, line 4)"
+    assert error.splitlines()[-1] == said
     assert not list(here.glob("runs/small/cells/*"))
 
 
