@@ -194,6 +194,16 @@ def test_a_mistake_in_the_user_s_own_loss_is_told_before_any_cell_runs(
     assert not list(here.glob("runs/small/cells/*"))
 
 
+@pytest.mark.parametrize("factory", ["nowhere:make", "os:make", "builtins:dir"])
+def test_a_workload_that_cannot_be_had_is_told_once(
+    here: Path, capsys: pytest.CaptureFixture[str], factory: str
+) -> None:
+    study = write_study(here, workload=f'factory = "{factory}"\nsize = 3')
+    error = error_of(capsys, "study", "plan", "--no-measure", str(study))
+    assert error.startswith("robustlr: ")
+    assert error.count(factory) == error.count("\n") == 1
+
+
 def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "init", "mine"]) == 0
     assert capsys.readouterr().out == "mine.toml\n"
