@@ -59,7 +59,7 @@ def _pytorch_optimizer(
     names = pytorch_optimizer.get_supported_optimizers()
     if spec.name.lower() not in names:
         hint = did_you_mean(spec.name.lower(), names)
-        raise SpecError(f"pytorch_optimizer has no '{spec.name}'; {hint}")
+        raise SpecError(f"optimizer.name: pytorch_optimizer has no '{spec.name}'; {hint}")
     cls: Callable[..., torch.optim.Optimizer] = pytorch_optimizer.load_optimizer(spec.name.lower())
     takes = inspect.signature(cls.__init__).parameters
     if "model" in takes:

@@ -212,6 +212,8 @@ def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixtur
     assert main(["study", "init", "mine", "--force"]) == 0
     assert main(["study", "init", "mine-v1.2"]) == 0
     assert load_study(Path("mine-v1.2.toml")).name == "mine-v1.2"
+    nowhere = error_of(capsys, "study", "init", "a/b").splitlines()[-1]
+    assert nowhere == "robustlr: a: no such folder; make it, or write b.toml elsewhere"
     for nothing in ("", ".", ".toml"):
         assert "is no name for a study" in error_of(capsys, "study", "init", nothing)
 
