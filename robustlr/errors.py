@@ -61,13 +61,15 @@ class InterruptedStudyError(RobustlrError):
     exit_code: ClassVar[int] = 130
 
 
-def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
-    """A tail for an error message: the nearest known names, or all of them.
+def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3, otherwise: str = "") -> str:
+    """A tail for an error message: the nearest known names, or `otherwise`, or all of them.
 
     >>> did_you_mean("cosin", ["cosine", "fixed"])
     "did you mean 'cosine'?"
     >>> did_you_mean("zzz", ["fixed", "cosine"])
     'known: cosine, fixed'
+    >>> did_you_mean("zzz", ["fixed", "cosine"], otherwise="there are two")
+    'there are two'
     >>> did_you_mean("zzz", [])
     'none is known'
     """
@@ -77,7 +79,7 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     near = difflib.get_close_matches(name, names, n=limit, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(f"'{match}'" for match in near) + "?"
-    return "known: " + ", ".join(names)
+    return otherwise or "known: " + ", ".join(names)
 
 
 def one_line(text: str) -> str:

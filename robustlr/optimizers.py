@@ -12,6 +12,7 @@ from torch import nn
 from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
 from robustlr.plugins import import_object
 from robustlr.specs import SGD, Adam, AdamW, FactoryOptimizer, OptimizerSpec, PytorchOptimizer
+from robustlr.whereabouts import located
 
 
 def build_optimizer(
@@ -58,7 +59,7 @@ def _pytorch_optimizer(
     names = pytorch_optimizer.get_supported_optimizers()
     if spec.name.lower() not in names:
         hint = did_you_mean(spec.name.lower(), names)
-        raise SpecError(f"pytorch_optimizer has no '{spec.name}'; {hint}")
+        raise SpecError(f"optimizer.name: pytorch_optimizer has no '{spec.name}'; {hint}")
     cls: Callable[..., torch.optim.Optimizer] = pytorch_optimizer.load_optimizer(spec.name.lower())
     takes = inspect.signature(cls.__init__).parameters
     if "model" in takes:
@@ -146,8 +147,7 @@ def _from_factory(
     except RobustlrError:
         raise
     except Exception as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
-        raise WorkloadError(f"optimizer '{spec.factory}' raised {detail}") from error
+        raise WorkloadError(f"optimizer '{spec.factory}' raised {located(error)}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise WorkloadError(
             f"optimizer '{spec.factory}' returned a {type(optimizer).__name__}, "

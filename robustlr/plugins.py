@@ -7,7 +7,8 @@ import os
 import sys
 from typing import Any
 
-from robustlr.errors import WorkloadError, one_line
+from robustlr.errors import WorkloadError
+from robustlr.whereabouts import located
 
 
 def import_object(path: str) -> Any:
@@ -32,9 +33,8 @@ def _import(module_name: str, path: str) -> Any:
             sys.path.append(os.getcwd())
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
         missing = isinstance(error, ModuleNotFoundError) and (
             module_name == error.name or module_name.startswith(f"{error.name}.")
         )
         hint = "; run from the folder that holds it" if missing else ""
-        raise WorkloadError(f"'{path}' cannot be imported: {detail}{hint}") from error
+        raise WorkloadError(f"'{path}' cannot be imported: {located(error)}{hint}") from error

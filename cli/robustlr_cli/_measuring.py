@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,13 +30,21 @@ Quantity = Annotated[On, typer.Option(help="Report the test loss or the test met
 Resamples = Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap resamples over seeds.")]
 
 
-def results_of(spec: StudySpec, paths: RunPaths) -> Results:
-    """The results that a spec asks for. Raises StudyConflictError where an edit disowns them."""
+def results_of(study: str, spec: StudySpec, paths: RunPaths) -> Results:
+    """The results that a spec asks for; says how many are damaged. `study`: as the user typed it.
+
+    Raises StudyConflictError where an edit disowns them.
+    """
     from robustlr.records import load_results
+    from robustlr.report.numbers import plural
     from robustlr.study import check_edits
 
     check_edits(spec, paths)
-    return load_results(paths, spec)
+    results = load_results(paths, spec)
+    if count := len(results.damaged):
+        what = plural(count, "damaged result is", "damaged results are")
+        note(f"{what} left out; `robustlr study run {shlex.quote(study)}` mends that")
+    return results
 
 
 def measured(
@@ -51,7 +60,7 @@ def measured(
     from robustlr.report.setting import settings_of
 
     spec, paths = locate(study, pull=True)
-    results = results_of(spec, paths)
+    results = results_of(study, spec, paths)
     report = spec.report
     if epsilon is not None:
         report = dataclasses.replace(report, epsilon=epsilon)

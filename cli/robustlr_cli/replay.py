@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustlr.errors import DataError, SpecError, one_line
+from robustlr.errors import DataError, SpecError
 from robustlr_cli._arguments import Json
 from robustlr_cli._console import note, say, show_facts, show_json, show_table
 
@@ -52,7 +51,20 @@ def replay(
     if test_every is not None:
         schedule = with_test_every(schedule, test_every)
     recorded, traces = _read(losses)
-    result = replayed(schedule, recorded, num_steps, traces)
+    if len(recorded) > num_steps:
+        raise DataError(
+            f"{losses}: {len(recorded)} losses are more than --num-steps {num_steps}, the horizon "
+            "of the run they are from"
+        )
+    if traces is None and schedule.curvature_request is not None:
+        raise DataError(
+            f"{losses}: has no column 'trace', from which '{schedule.label}' learns: one estimate "
+            "of the Hessian's trace per update, or empty"
+        )
+    try:
+        result = replayed(schedule, recorded, num_steps, traces)
+    except DataError as error:
+        raise DataError(f"{losses}: {error}") from error
     after = _multiplier_after(result)
     lr_after = None if after is None else peak_lr * after
     if as_json:
@@ -101,42 +113,36 @@ def _multiplier_after(result: Replay) -> float | None:
 
 
 def _read(path: Path) -> tuple[list[float], list[float | None] | None]:
-    """The columns loss and trace. A loss may be NaN, infinite or empty, which reads as NaN; empty
-    lines at the end are no updates."""
+    """The columns loss and trace. A loss may be NaN or infinite but not missing: whether a run
+    diverged there is not for us to guess. Empty lines at the end are no updates."""
     import polars as pl
 
-    if not path.is_file():
-        raise DataError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file: {one_line(str(error))[:120]}") from error
+    from robustlr.records.tables import read_table
+
+    frame = read_table(path)
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
     frame = frame.head(filled[-1] + 1 if len(filled) else 0)  # empty lines may end the file
-    columns = {column: _column(frame, column, path) for column in ("loss", "trace")}
-    losses, traces = columns["loss"], columns["trace"]
+    losses, traces = (_column(frame, column, path) for column in ("loss", "trace"))
     if losses is None:
         raise DataError(f"{path}: has no column 'loss', only {', '.join(frame.columns)}")
-    recorded = _numbers(losses, "loss", path)
-    values = [float("nan") if value is None else value for value in recorded]
-    return values, None if traces is None else _numbers(traces, "trace", path)
+    if losses.is_empty():
+        raise DataError(f"{path}: has a header but no losses")
+    holes = losses.is_null().arg_true()
+    if len(holes):
+        raise DataError(
+            f"{path}: row {holes[0] + 1}: the loss is missing; one is needed for every update, "
+            "nan or inf where it was not finite"
+        )
+    return losses.to_list(), None if traces is None else traces.to_list()
 
 
-def _column(frame: pl.DataFrame, column: str, path: Path) -> Sequence[str | None] | None:
-    """Its texts, if there is one. Its name may have spaces around; polars renames a second one."""
-    found = [name for name in frame.columns if name.partition("_duplicated_")[0].strip() == column]
+def _column(frame: pl.DataFrame, column: str, path: Path) -> pl.Series | None:
+    """Its numbers, null where empty, if there is one; polars renames a second one."""
+    import polars as pl
+
+    from robustlr.records.tables import Column, typed
+
+    found = [name for name in frame.columns if name.partition("_duplicated_")[0] == column]
     if len(found) > 1:
         raise DataError(f"{path}: has {len(found)} columns '{column}': keep one")
-    return frame[found[0]].to_list() if found else None
-
-
-def _numbers(texts: Sequence[str | None], column: str, path: Path) -> list[float | None]:
-    numbers: list[float | None] = []
-    for row, text in enumerate(texts, start=2):
-        try:
-            numbers.append(float(text) if text is not None and text.strip() else None)
-        except ValueError:
-            raise DataError(f"{path}, line {row}: the {column} '{text}' is no number") from None
-    return numbers
+    return typed(frame[found[0]], Column(pl.Float64(), empty=True), path) if found else None

@@ -49,7 +49,7 @@ def report_on(
     """Build the report of a study as it stands; the page's path. `study`: as the user typed it."""
     from robustlr.report import MADE_WITH, build_report, run_provenance
 
-    results = results_of(spec, paths)
+    results = results_of(study, spec, paths)
     return build_report(
         results,
         spec.report,
@@ -94,7 +94,9 @@ def import_table(
     imported = import_results(table)
     schedules = imported.results.runs["schedule"].unique(maintain_order=True).to_list()
     if baseline and baseline not in schedules:
-        raise SpecError(f"--baseline '{baseline}': {did_you_mean(baseline, schedules)}")
+        raise SpecError(
+            f"--baseline '{baseline}' is not in the table; {did_you_mean(baseline, schedules)}"
+        )
     chosen = baseline or ("fixed" if "fixed" in schedules else schedules[0])
     title = name or table.stem
     folder = out or Path("runs") / f"{table.stem}-report"

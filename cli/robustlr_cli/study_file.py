@@ -22,6 +22,8 @@ def init(
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     if path.name.startswith("."):
         raise SpecError(f"'{name}' is no name for a study: write one such as 'mine'")
+    if not path.parent.is_dir():
+        raise SpecError(f"{path.parent}: no such folder; make it, or write {path.name} elsewhere")
     if path.exists() and not force:
         raise SpecError(f"{path}: exists already; --force overwrites it")
     write_atomic(path, TEMPLATE.replace("{name}", path.stem).encode())

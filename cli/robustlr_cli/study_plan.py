@@ -52,13 +52,13 @@ def plan(
     if current.outside:
         facts["results the study no longer asks for"] = current.outside
     sys.path.extend(map(str, code_folders(study)))
+    uncounted = ""
     try:
         flops = training_flops(current.to_run)
         facts["training FLOPs"] = float(f"{flops:.3g}")
         facts["GPU hours"] = float(f"{flops / (tflops * 1e12) / 3600:.3g}")
     except (DataError, WorkloadError) as error:
-        if not measure:  # timing says the same, or can do without
-            note(f"arithmetic not counted: {error}")
+        uncounted = str(error)
     try:
         if current.to_run:
             _rehearse(spec)
@@ -72,6 +72,9 @@ def plan(
                 _show(facts, tflops)
             raise
         note(f"not rehearsed: {error}")
+        uncounted = "" if uncounted in str(error) else uncounted
+    if uncounted and not measure:  # timing says the same, or can do without
+        note(f"arithmetic not counted: {uncounted}")
     if as_json:
         show_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return

@@ -63,13 +63,15 @@ def theory(
     from robustlr.schedules import parse
     from robustlr.theory import continuous_bound, discrete_bound
 
+    if rho is None and grid_ratio is None:
+        rho = _RHO
+    factors = _numbers("--rho", rho)
+    ratios = _numbers("--grid-ratio", grid_ratio)
     schedules = [parse(text) for text in schedule or _SCHEDULES]
     bounds = [
         continuous_bound(one) if num_steps is None else discrete_bound(one, num_steps)
         for one in schedules
     ]
-    factors = _numbers("--rho", rho or ("" if grid_ratio else _RHO))
-    ratios = _numbers("--grid-ratio", grid_ratio or "")
     if as_json:
         show_json(_rows(bounds, factors, ratios))
         return
@@ -182,10 +184,16 @@ def _show_toml(found: Design) -> None:
         say(textwrap.fill(f"{name} = [ {values} ]", width=79, subsequent_indent="  "))
 
 
-def _numbers(option: str, text: str) -> list[float]:
+def _numbers(option: str, text: str | None) -> list[float]:
+    """The numbers in the text of an option; none where it was not given."""
     from robustlr.errors import SpecError
 
+    if text is None:
+        return []
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise SpecError(f"{option} takes numbers with commas between, got '{text}'") from error
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise SpecError(f"{option} takes numbers with commas between, got '{text}'")
+    return numbers

@@ -17,7 +17,8 @@ from robustlr.figures.style import DANGER, INK, MUTED, Looks, drawable, legend, 
 def curvature_trace(trace: pl.DataFrame, name: str, looks: Looks) -> Figure:
     """A curvature-adaptive run: its learning rate above, the trace of the Hessian below.
 
-    trace: one run's curve with curvature_trace, curvature_smoothed, curvature_clamped.
+    trace: one run's curve with curvature_smoothed, curvature_clamped, and curvature_trace in the
+    rows that tell of a new estimate.
     """
     figure, (top, below) = panels(2, 1, width=7.6, height=5.4, sharex=True)
     look = looks[name]
@@ -38,7 +39,7 @@ def curvature_trace(trace: pl.DataFrame, name: str, looks: Looks) -> Figure:
     below.set_ylabel("estimated trace")
     below.set_xlabel("updates")
     extra = [
-        (Line2D([], [], color=MUTED, marker=".", linestyle="none"), "estimates"),
+        (Line2D([], [], color=MUTED, marker=".", linestyle="none"), "estimates, as logged"),
         (Line2D([], [], color=look.colour), "smoothed"),
     ]
     if clamped.any():

@@ -42,7 +42,7 @@ def build_cubes(results: Results, *, on: Quantity = "loss") -> list[Cube]:
 
 def _require_sound(runs: pl.DataFrame) -> None:
     if runs.is_empty():
-        raise DataError("no runs to measure: every cell is missing or failed")
+        raise DataError("no runs to measure: every cell is missing, failed or damaged")
     named = ["setting", "schedule", "lr_index", "seed"]
     for name in [*named, "peak_lr"]:
         if runs[name].null_count():

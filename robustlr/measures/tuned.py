@@ -102,4 +102,7 @@ def _known(values: FloatArray) -> FloatArray:
 
 def _std(values: FloatArray) -> float:
     """Standard deviation of a sample; NaN for a single value."""
-    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    if len(values) < 2:
+        return np.nan
+    _, exponent = np.frexp(np.abs(values).max())  # squares of the largest numbers are none
+    return float(np.ldexp(np.ldexp(values, -exponent).std(ddof=1), exponent))

@@ -124,4 +124,7 @@ def empty_curve() -> pl.DataFrame:
 
 
 def _damaged(path: Path) -> DataError:
-    return DataError(f"{path}: is damaged; remove it and `robustlr study run` makes it again")
+    return DataError(
+        f"{path}: is damaged or no result file (runs/NAME/cells/KEY.parquet); "
+        "`robustlr study run` makes damaged results again"
+    )

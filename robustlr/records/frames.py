@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -60,6 +61,7 @@ class Results:
 
     runs: RUN_SCHEMA. curves: CURVE_SCHEMA with `key` in front. points_per_decade: of lr_index.
     missing: cells of the spec without a result. failed: records that FAILED (not in runs).
+    damaged: cells whose result file cannot be read (not in runs).
     """
 
     runs: pl.DataFrame
@@ -67,28 +69,35 @@ class Results:
     points_per_decade: int
     missing: tuple[Cell, ...] = ()
     failed: tuple[RunRecord, ...] = ()
+    damaged: tuple[Cell, ...] = ()
 
 
 def load_results(paths: RunPaths, spec: StudySpec) -> Results:
-    """Read every result the spec asks for. Raises DataError naming the first damaged file."""
+    """Read every result the spec asks for. Raises DataError where there is none yet."""
     finished = {path.stem for path in paths.cells.glob("*.parquet")}
     cells = list(spec.cells())
     present = [cell for cell in cells if cell.key in finished]
     missing = [cell for cell in cells if cell.key not in finished]
     if not present:
         raise DataError(f"{paths.root}: no results yet; `robustlr study run` makes them")
-    records = [read_record(paths.cell(cell.key)) for cell in present]
-    done = [
-        (cell, record)
-        for cell, record in zip(present, records, strict=True)
-        if record.status is not RunStatus.FAILED
-    ]
+    done, failed = [], []
+    for cell in present:
+        with suppress(DataError):
+            record = read_record(paths.cell(cell.key))
+            if record.status is RunStatus.FAILED:
+                failed.append(record)
+            else:
+                done.append((cell, record))
+    curves, readable = _curves(paths, done)
+    done = [(cell, record) for cell, record in done if cell.key in readable]
+    sound = readable | {record.cell.key for record in failed}
     return Results(
         runs=run_frame(done),
-        curves=_curves(paths, done),
+        curves=curves,
         points_per_decade=_points_per_decade(cell for cell, _ in done),
         missing=tuple(missing),
-        failed=tuple(record for record in records if record.status is RunStatus.FAILED),
+        failed=tuple(failed),
+        damaged=tuple(cell for cell in present if cell.key not in sound),
     )
 
 
@@ -127,10 +136,11 @@ def empty_curves() -> pl.DataFrame:
     return pl.DataFrame(schema={"key": pl.String(), **CURVE_SCHEMA})
 
 
-def _curves(paths: RunPaths, done: list[tuple[Cell, RunRecord]]) -> pl.DataFrame:
-    """All curves in one read; one by one only to name a file that is damaged."""
+def _curves(paths: RunPaths, done: list[tuple[Cell, RunRecord]]) -> tuple[pl.DataFrame, set[str]]:
+    """All curves in one read, and the keys of those that can be read; one by one only where a file
+    is damaged."""
     if not done:
-        return empty_curves()
+        return empty_curves(), set()
     longest: dict[str, tuple[int, str]] = {}  # a run ended at once may lack its telemetry
     for cell, record in done:
         candidate = (record.summary.steps, cell.key)
@@ -139,7 +149,7 @@ def _curves(paths: RunPaths, done: list[tuple[Cell, RunRecord]]) -> pl.DataFrame
     try:
         for _, key in longest.values():
             schema |= pl.read_parquet_schema(paths.cell(key))
-        return (
+        curves = (
             pl.scan_parquet(
                 [paths.cell(cell.key) for cell, _ in done],
                 schema=schema,
@@ -150,11 +160,16 @@ def _curves(paths: RunPaths, done: list[tuple[Cell, RunRecord]]) -> pl.DataFrame
             .collect()
         )
     except UNREADABLE:
-        return pl.concat([_keyed_curve(paths, cell) for cell, _ in done], how="diagonal")
+        return _curves_one_by_one(paths, [cell.key for cell, _ in done])
+    return curves, {cell.key for cell, _ in done}
 
 
-def _keyed_curve(paths: RunPaths, cell: Cell) -> pl.DataFrame:
-    return read_curve(paths.cell(cell.key)).select(pl.lit(cell.key).alias("key"), pl.all())
+def _curves_one_by_one(paths: RunPaths, keys: Iterable[str]) -> tuple[pl.DataFrame, set[str]]:
+    found: dict[str, pl.DataFrame] = {}
+    for key in keys:
+        with suppress(DataError):
+            found[key] = read_curve(paths.cell(key)).select(pl.lit(key).alias("key"), pl.all())
+    return pl.concat([empty_curves(), *found.values()], how="diagonal"), set(found)
 
 
 def _points_per_decade(cells: Iterable[Cell]) -> int:

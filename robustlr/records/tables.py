@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,7 +34,7 @@ def read_table(path: Path) -> pl.DataFrame:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text: a CSV file in UTF-8 is needed") from error
+        raise DataError(f"{path}: is not UTF-8: save it as CSV in UTF-8") from error
     except pl.exceptions.NoDataError as error:
         raise DataError(f"{path}: is empty") from error
     except (pl.exceptions.PolarsError, ValueError) as error:
@@ -80,9 +82,24 @@ def _read(path: Path) -> pl.DataFrame:
         return pl.read_json(content, infer_schema_length=None)
     if suffix in (".jsonl", ".ndjson"):
         return pl.read_ndjson(content, infer_schema_length=None)
-    header = content.decode("utf-8-sig").lstrip().partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    return pl.read_csv(content, infer_schema=False, separator=separator, encoding="utf8")
+    text = content.decode("utf-8-sig")
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    try:
+        return pl.read_csv(content, infer_schema=False, separator=separator, encoding="utf8")
+    except pl.exceptions.ComputeError:
+        _require_no_long_row(text, separator, path)
+        raise
+
+
+def _require_no_long_row(text: str, separator: str, path: Path) -> None:
+    with suppress(csv.Error):
+        header, *rows = csv.reader(text.lstrip().splitlines(keepends=True), delimiter=separator)
+        for number, row in enumerate(rows, start=1):
+            if len(row) > len(header):
+                raise DataError(
+                    f"{path}: row {number} has {len(row)} cells, more than the header's "
+                    f"{len(header)}"
+                )
 
 
 def _require(good: pl.Series, text: pl.Series, path: Path, what: str) -> None:

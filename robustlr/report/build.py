@@ -21,6 +21,7 @@ from robustlr.report.batch_size import batch_size_pictures, batch_size_tables
 from robustlr.report.document import Document, Drawn, Section
 from robustlr.report.folder import MARKER, replace_folder
 from robustlr.report.making import making, report_provenance
+from robustlr.report.numbers import plural
 from robustlr.report.overall import overall
 from robustlr.report.pictures import PICTURES, Picture, pictures, profiles
 from robustlr.report.render import html_page, markdown_page
@@ -169,6 +170,9 @@ def _incomplete(results: Results) -> list[str]:
         )
     if results.failed:
         notes.append(f"{len(results.failed)} cells failed and are left out.")
+    if count := len(results.damaged):
+        what = plural(count, "damaged result is", "damaged results are")
+        notes.append(f"{what} left out; 'robustlr study run' mends that.")
     return notes
 
 

@@ -37,6 +37,7 @@ def report_provenance(
             "diverged": runs.filter(pl.col("status") == "diverged").height,
             "failed": len(results.failed),
             "missing": len(results.missing),
+            "damaged": len(results.damaged),
             "seeds": runs["seed"].unique().sort().to_list(),
             "settings": runs["setting"].unique(maintain_order=True).to_list(),
             "schedules": runs["schedule"].unique(maintain_order=True).to_list(),
@@ -78,7 +79,8 @@ def making(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         (
             "Runs",
             f"{runs['completed']} completed, {runs['diverged']} diverged (counted as chance), "
-            f"{runs['failed']} failed, {runs['missing']} missing",
+            f"{runs['failed']} failed, {runs['missing']} missing"
+            + (f", {runs['damaged']} damaged" if runs["damaged"] else ""),
         ),
         (
             "Selection",

@@ -22,6 +22,7 @@ from robustlr.report.training_curves import (
     tuned_curves,
     tuned_runs,
     untuned_runs,
+    with_estimates,
     with_fit,
 )
 
@@ -215,8 +216,8 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
             key="convergence",
             title="Training at the tuned learning rate",
             explanation=(
-                "Validation loss (median over seeds, the middle half shaded) and the learning "
-                "rate that was applied. The dashed line is the target of the speedup."
+                "Validation loss and the learning rate that was applied (medians over seeds, the "
+                "middle half of the losses shaded). The dashed line is the target of the speedup."
             ),
             draw=lambda: figures.loss_curves(
                 curves, looks, target=float(target[0]) if len(target) else None
@@ -229,11 +230,11 @@ def _training(setting: Setting, results: Results, looks: Looks) -> Iterator[Pict
             explanation=(
                 "One run at the tuned learning rate (its first seed): the learning rate it chose, "
                 "and the estimates of the Hessian's trace it chose it by (the control "
-                "squared_gradient has ‖g‖² in its place). Estimates may be negative; their "
-                "average is clamped at zero."
+                "squared_gradient has ‖g‖² in its place), where each was first logged. Estimates "
+                "may be negative; their average is clamped at zero."
             ),
             draw=lambda trace=trace: figures.curvature_trace(  # type: ignore[misc]
-                trace.curve, trace.schedule, looks
+                with_estimates(trace), trace.schedule, looks
             ),
         )
     untuned = untuned_runs(results, setting.name)

@@ -81,6 +81,17 @@ def traces(results: Results, runs: pl.DataFrame, column: str) -> Iterator[Trace]
             yield Trace(schedule=schedule, curve=curve, outcome=json.loads(outcome or "{}"))
 
 
+def with_estimates(trace: Trace) -> pl.DataFrame:
+    """Its curve with a curvature trace only in rows since whose predecessor one was estimated.
+
+    Telemetry repeats the last estimate in every row; the passes spent on the curvature grow with
+    each.
+    """
+    passes = pl.col("curvature_passes")
+    estimated = (passes > passes.shift(1, fill_value=0.0)).fill_null(True)
+    return trace.curve.with_columns(pl.when(estimated).then(CURVATURE).alias(CURVATURE))
+
+
 def with_fit(trace: Trace) -> pl.DataFrame:
     """Its curve with fit, fit_low, fit_high: what the warmup's process sees in the losses so far.
 

@@ -84,7 +84,8 @@ def replay(
         )
     lifted = schedule.lifted()
     state, diverged = lifted.init(num_steps), False
-    asked = given = 0
+    asked: list[int] = []
+    usable = False
     multipliers: list[float] = []
     rows: list[Mapping[str, float]] = []
     tests: list[WarmupTest] = []
@@ -92,7 +93,8 @@ def replay(
         trace = None
         if traces is not None and lifted.wants_curvature(state, step):
             trace = _estimated(traces[step])
-            asked, given = asked + 1, given + (trace is not None)
+            asked.append(step)
+            usable = usable or trace is not None
         before, state = state, lifted.update(state, Feedback(step, loss, trace))
         probability = _probability(schedule, before, state, loss)
         if probability is not None:
@@ -102,13 +104,12 @@ def replay(
         diverged = bool(rows[-1].get("curvature_failed"))
         if diverged:
             break
-    if (
-        traces is not None
-        and asked
-        and not given
-        and any(_estimated(x) is not None for x in traces)
-    ):
-        raise DataError(f"no trace is at a step at which '{schedule.label}' asks for one")
+    if asked and not usable and any(_estimated(trace) is not None for trace in traces or ()):
+        steps = ", ".join(map(str, asked[:3])) + (", …" if len(asked) > 3 else "")
+        raise DataError(
+            f"no trace is at a step at which '{schedule.label}' asks for one ({steps}; the first "
+            "update is step 0)"
+        )
     names = sorted({name for row in rows for name in row})
     columns = {name: tuple(_finite(row.get(name)) for row in rows) for name in names}
     diverged_step = len(rows) - 1 if diverged else None

@@ -32,6 +32,8 @@ def find_study_file(study: str) -> Path:
     path, known = Path(study), packaged_studies()
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
+        toml = Path(f"{study}.toml")
+        known_as_toml = toml.is_file()
     except OSError as error:
         raise SpecError(f"{study}: cannot be read: {error.strerror}") from error
     if is_file:
@@ -42,7 +44,11 @@ def find_study_file(study: str) -> Path:
         raise SpecError(f"{path}: is a folder, not a study file")
     if path.suffix == ".toml":
         raise SpecError(f"{path}: no such study file; `robustlr study init {path.stem}` makes one")
-    raise SpecError(f"no file and no packaged study '{study}'; {did_you_mean(study, known)}")
+    if known_as_toml:
+        hint = f"did you mean {toml}?"
+    else:
+        hint = did_you_mean(study, known, otherwise="`robustlr study list` shows what there is")
+    raise SpecError(f"no file and no packaged study '{study}'; {hint}")
 
 
 def load_study(path: Path) -> StudySpec:

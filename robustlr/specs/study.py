@@ -112,7 +112,8 @@ class StudySpec:
             normalised = _normalised(table)
         except SpecError as error:
             raise SpecError(f"{where}: {error}" if where else str(error)) from error
-        bare = [axis for axis in _AXES if not isinstance(table.get(axis, []), list | tuple)]
+        axes = (*_AXES, "seeds")
+        bare = [axis for axis in axes if not isinstance(table.get(axis, []), list | tuple)]
         return parse_table(cls, normalised, where=where, bare=bare)
 
     def table(self) -> dict[str, Any]:
@@ -167,6 +168,8 @@ def _normalised(table: Mapping[str, Any]) -> dict[str, Any]:
         if seeds < 1:
             raise SpecError(f"seeds must be at least 1, got {seeds}")
         out["seeds"] = list(range(min(seeds, _MOST_SEEDS + 1)))
+    elif not isinstance(seeds, list | tuple | None):
+        out["seeds"] = [seeds]
     return out
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -158,5 +159,6 @@ def _bounded(connection: Connection[Any], seconds: float | None = None) -> Itera
 
 
 def _said(error: Exception) -> str:
-    text = one_line(str(error) or type(error).__name__)
+    sentences = re.sub(r"(?<=\w)\n\s*(?=[A-Z])", ". ", str(error))  # one a line
+    text = one_line(sentences or type(error).__name__)
     return text.removeprefix("connection failed: ").removeprefix("connection is bad: ")

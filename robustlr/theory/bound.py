@@ -27,6 +27,7 @@ from scipy.optimize import brentq, minimize_scalar
 from robustlr.errors import SpecError
 from robustlr.schedules.base import FloatArray
 
+MOST_RATIO = 1e50  # of learning rates: powers of larger ones leave the range of floats
 _OFFSETS = 257  # of a coarse grid against the optimum, before refinement
 _TOUCHING = 1e-9  # how far above its worst a range may begin: where B is flat that settles it
 
@@ -76,8 +77,8 @@ class Bound:
     def ratio(self, rho: ArrayLike) -> FloatArray:
         """The misspecification curve R(ρ) = B(ρη*)/B*, ρ > 0 on either side of 1."""
         factor = np.asarray(rho, dtype=np.float64)
-        if not (np.isfinite(factor) & (factor > 0)).all():
-            raise SpecError("rho must be positive and finite")
+        if not ((factor >= 1.0 / MOST_RATIO) & (factor <= MOST_RATIO)).all():
+            raise SpecError(f"rho must be positive, and within a factor {MOST_RATIO:g} of 1")
         return self.value(factor * self.best_lr) / self.best
 
     def slope(self, low: float, high: float) -> float:
@@ -99,8 +100,8 @@ class Bound:
         W in units of DG/√T, η in units of D/(G√T). The best point of a grid of this ratio is
         at its worst offset exactly W.
         """
-        if not (np.isfinite(ratio) and ratio >= 1.0):
-            raise SpecError(f"a ratio must be at least 1, got {ratio}")
+        if not 1.0 <= ratio <= MOST_RATIO:
+            raise SpecError(f"a ratio must be at least 1 and at most {MOST_RATIO:g}, got {ratio}")
         if ratio == 1.0:
             return self.best, self.best_lr
         worst = self._worst_offset(float(np.log(ratio)))

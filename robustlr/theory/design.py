@@ -17,12 +17,12 @@ above the best learning rate: where the iterates are not bounded, that diverges.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustlr.errors import SpecError
 from robustlr.schedules import WSD, AnySchedule, Cosine, Polynomial, Tabulated
+from robustlr.theory.bound import MOST_RATIO
 from robustlr.theory.continuous import continuous_bound
 from robustlr.theory.minimax import minimax_shape
 
@@ -91,9 +91,11 @@ def worst_case(schedule: AnySchedule, rho: float) -> WorstCase:
 
 
 def designed_schedule(rho: float) -> Tabulated:
-    """The minimiser as a table to train with. Raises SpecError for a `rho` below 1."""
-    if not (math.isfinite(rho) and rho >= 1.0):
-        raise SpecError(f"rho must be a factor of at least 1, got {rho:g}")
+    """The minimiser as a table to train with. Raises SpecError for a `rho` below 1 or too large."""
+    if not 1.0 <= rho <= MOST_RATIO:
+        raise SpecError(
+            f"rho must be a factor of at least 1 and at most {MOST_RATIO:g}, got {rho:g}"
+        )
     shape = minimax_shape(rho)
     fractions = [round(float(fraction), 6) for fraction in shape.time]
     if len(fractions) > 2:

@@ -20,6 +20,8 @@ from robustlr.schedules.base import FloatArray
 from robustlr.theory.bound import Bound
 from robustlr.theory.continuous import require_pure, shape_integrals
 
+_MOST_STEPS = 10**8  # each is a number in several arrays
+
 
 def discrete_bound(
     schedule: AnySchedule, num_steps: int, *, gradient_norms: ArrayLike | None = None
@@ -36,8 +38,11 @@ def discrete_bound(
     >>> round(discrete_bound(Polynomial(), 100_000).best, 3)
     2.0
     """
-    if num_steps < 1:
-        raise SpecError(f"num_steps must be at least 1, got {num_steps}")
+    if not 1 <= num_steps <= _MOST_STEPS:
+        raise SpecError(
+            f"num_steps must be at least 1 and at most {_MOST_STEPS}, got {num_steps}; the limit "
+            "of many updates needs none"
+        )
     integrals = shape_integrals(schedule, num_steps=num_steps)
     multipliers = require_pure(schedule).multiplier(np.arange(num_steps), num_steps)
     a, b = restart_terms(multipliers, _norms(gradient_norms, num_steps))

@@ -17,7 +17,7 @@ from torch import nn
 
 from robustlr.curvature import leading_examples, make_estimator, probe_generator
 from robustlr.curvature.batches import batch_size
-from robustlr.errors import RobustlrError, WorkloadError, one_line
+from robustlr.errors import RobustlrError, WorkloadError
 from robustlr.optimizers import build_optimizer, unusable
 from robustlr.specs import OptimizerSpec, StudySpec, TrainingSpec, WorkloadSpec
 from robustlr.training.evaluation_weights import begin_training, evaluation_weights
@@ -27,6 +27,7 @@ from robustlr.training.learner import checked_loss
 from robustlr.training.order import BatchOrder
 from robustlr.training.recomputation import use_checkpointing
 from robustlr.training.setting import load_examples, make_model, precision_of, seed_torch
+from robustlr.whereabouts import located
 from robustlr.workloads import Batch, Examples, Request, StreamedExamples, Workload, stream
 
 _FEW = 8  # examples to evaluate; of a training batch where the model may not fit one device
@@ -49,8 +50,7 @@ def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
             raise
         raise type(error)(f"{where}: {error}") from error.__cause__
     except (Exception, SystemExit) as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
-        raise WorkloadError(f"workload '{choice.label}' raised {detail}") from error
+        raise WorkloadError(f"workload '{choice.label}' raised {located(error)}") from error
 
 
 def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:

@@ -13,10 +13,11 @@ from typing import Any, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter
 
-from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean, one_line
+from robustlr.errors import RobustlrError, SpecError, WorkloadError, did_you_mean
 from robustlr.plugins import import_object
 from robustlr.specs import WorkloadSpec
 from robustlr.validation import parse_table
+from robustlr.whereabouts import located
 from robustlr.workloads.base import Workload
 
 GROUP = "robustlr.workloads"
@@ -94,8 +95,7 @@ def build_workload(spec: WorkloadSpec) -> Workload:
             "plain class"
         ) from error
     except (Exception, SystemExit) as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
-        raise WorkloadError(f"workload '{name}' raised {detail}") from error
+        raise WorkloadError(f"workload '{name}' raised {located(error)}") from error
     if not isinstance(workload, Workload):
         raise WorkloadError(
             f"workload '{name}' returned a {type(workload).__name__}, "

@@ -83,14 +83,19 @@ def test_odd_losses_give_a_sensible_curve(losses: list[Any], tmp_path: Path, cap
     ("text", "message"),
     [
         ("los\n1\n", "has no column 'loss', only los"),
-        ("loss\n1\nx\n", "line 3: the loss 'x' is no number"),
-        ("loss\n", "there is no loss to replay"),
-        ("", "not a CSV file"),
-        ("loss\n\n\n", "there is no loss to replay"),
-        ("loss\n" + "1\n" * 201, "201 losses are more than the horizon of 200 updates"),
+        ("loss\n1\nx\n", "row 2: loss must be a number, got 'x'"),
+        ("loss\n", "l.csv: has a header but no losses"),
+        ("", "l.csv: is empty"),
+        ("loss\n\n\n", "l.csv: has a header but no losses"),
+        ("loss\n1\n\n2\n", "l.csv: row 2: the loss is missing; one is needed for every update"),
+        ("loss,trace\n1,\n2,3\n,4\n", "row 3: the loss is missing"),
+        ("trace,loss\n\n3,2\n", "row 1: the loss is missing"),
+        ("loss\n" + "1\n" * 201, "l.csv: 201 losses are more than --num-steps 200"),
         ("loss,loss\n1,2\n", "has 2 columns 'loss': keep one"),
-        ("loss, loss \n1,2\n", "has 2 columns 'loss': keep one"),
-        ("loss,trace\n1,2\n1,x\n", "line 3: the trace 'x' is no number"),
+        ("loss, loss \n1,2\n", "has two columns loss"),
+        ("loss,trace\n1,2\n1,x\n", "row 2: trace must be a number, got 'x'"),
+        ("loss,trace\n1,2\n1,2,3\n", "l.csv: row 2 has 3 cells, more than the header's 2"),
+        ("loss\n1,5\n", "l.csv: row 1 has 2 cells, more than the header's 1"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path, capsys: Any) -> None:
@@ -102,9 +107,44 @@ def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path, c
     assert shown.count("\n") == 1
 
 
-def test_an_empty_loss_is_unknown_and_empty_lines_end_the_file(tmp_path: Path, capsys: Any) -> None:
+def test_another_encoding_is_said(tmp_path: Path, capsys: Any) -> None:
     path = tmp_path / "l.csv"
-    for end, updates, reason in (("\n\n\n", 2, None), ("\n\n3\n", 4, "non_finite_loss")):
+    path.write_text("loss\n1\n", encoding="utf-16")
+    assert run("--losses", path) == 1
+    assert "l.csv: is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_separator_is_found(separator: str, tmp_path: Path, capsys: Any) -> None:
+    rows = ["1.0,3", "1.0,", "1.0,nan"]
+    path = tmp_path / "l.csv"
+    path.write_text("\n".join(["Loss,trace", *rows]).replace(",", separator), encoding="utf-8")
+    assert run("--losses", path, "--json", kind="curvature_adaptive:scale='raw'") == 0
+    assert json.loads(capsys.readouterr().out)["lr"] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss\n1\n", "l.csv: has no column 'trace', from which 'curvature_adaptive' learns"),
+        (
+            "loss,trace\n1,\n" + "1,3\n" * 8,
+            "l.csv: no trace is at a step at which 'curvature_adaptive' asks for one (0; ",
+        ),
+    ],
+)
+def test_traces_that_cannot_be_used_are_one_clear_line(
+    text: str, message: str, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(text, encoding="utf-8")
+    assert run("--losses", path, kind="curvature_adaptive") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_loss_may_be_nan_and_empty_lines_end_the_file(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "l.csv"
+    for end, updates, reason in (("\n\n\n", 2, None), ("\nnan\n3\n", 4, "non_finite_loss")):
         path.write_text("\ufeff loss \r\n2\r\n1" + end, encoding="utf-8")
         assert run("--losses", path, "--json") == 0
         shown = json.loads(capsys.readouterr().out)
@@ -125,7 +165,7 @@ def test_a_bad_learning_rate_is_one_clear_line(peak_lr: str, tmp_path: Path, cap
         ("auto_warmup:min_multiplier=2.0", "must be in (0, 1), got 2.0"),
         ("auto_warmup:max_warmup_fraction=1.5", "must be in (0, 1], got 1.5"),
         ("auto_warmpu", "did you mean 'auto_warmup'"),
-        ("curvature_adaptive", "give it traces"),
+        ("curvature_adaptive", "has no column 'trace'"),
     ],
 )
 def test_a_bad_schedule_is_one_clear_line(
@@ -149,6 +189,6 @@ def test_every_schedule_can_be_replayed(kind: str, tmp_path: Path, capsys: Any) 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path, capsys: Any) -> None:
     assert run("--losses", tmp_path / "none.csv") == 1
-    assert "there is no such file" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
     assert run("--losses", tmp_path) == 1
-    assert "not a file" in capsys.readouterr().err
+    assert "cannot be read: Is a directory" in capsys.readouterr().err

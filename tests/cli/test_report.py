@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
 from pathlib import Path
 
 import polars as pl
@@ -38,6 +39,25 @@ def test_build_prints_the_page_and_writes_beside_the_runs(
     assert made["runs"]["missing"] == 2
 
 
+def test_damaged_results_are_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = write_study(tmp_path / "my study")
+    said = "2 damaged results are left out"
+    for path in sorted(paths.cells.iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:100])
+    for command in (["report", "build"], ["compare"], ["speedup"]):
+        assert main([*command, str(paths.root), "--resamples", "20"]) == 0
+        assert (
+            f"{said}; `robustlr study run '{paths.root}'` mends that\n" in capsys.readouterr().err
+        )
+    text = (paths.report / "report.md").read_text()
+    assert f"{said}; 'robustlr study run' mends that." in text
+    assert "0 failed, 0 missing, 2 damaged" in text
+    made = json.loads((paths.report / "provenance.json").read_text())
+    assert made["runs_made_with"][0]["runs"] == 106
+
+
 def test_build_on_the_metric_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = write_study(tmp_path / "study")
     out = tmp_path / "elsewhere"
@@ -66,6 +86,19 @@ def test_import_makes_a_report_and_says_what_is_missing(
     assert shlex.split(made["command"])[:4] == ["robustlr", *command[:3]]
 
 
+def test_values_at_the_end_of_what_floats_can_hold(tmp_path: Path) -> None:
+    rows = [row.rpartition(",") for row in TABLE.splitlines()[1:]]
+    huge = "".join(f"{run},{float(value) * 2e305}\n" for run, _, value in rows)
+    (tmp_path / "huge.csv").write_text("schedule,lr,seed,value\n" + huge)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = tmp_path / "out"
+        command = ["report", "import", str(tmp_path / "huge.csv"), "--out", str(out)]
+        assert main([*command, "--resamples", "50"]) == 0
+    deviations = pl.read_parquet(out / "tables" / "tuned.parquet")["value_std"]
+    assert deviations.to_list() == pytest.approx([0.001 * 3.5**0.5 * 2e305] * 2, rel=1e-3)
+
+
 BAD = {
     "missing.csv": (None, "no such file"),
     "empty.csv": ("", "is empty"),
@@ -91,7 +124,7 @@ def test_bad_tables_are_one_line_and_exit_1(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--baseline", "cosin"], "did you mean 'cosine'?"),
+        (["--baseline", "cosin"], "'cosin' is not in the table; did you mean 'cosine'?"),
         (["--epsilon", "2"], "epsilon must be in (0, 1)"),
     ],
 )

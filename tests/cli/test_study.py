@@ -189,8 +189,19 @@ def test_a_mistake_in_the_user_s_own_loss_is_told_before_any_cell_runs(
     )
     study = write_study(here, workload='factory = "own_loss:make"')
     error = error_of(capsys, "study", *command.split(), str(study), code=1)
-    assert error.splitlines()[-1] == "robustlr: workload 'make' raised ValueError: shape mismatch"
+    said = "robustlr: workload 'make' raised ValueError: shape mismatch (own_loss.py, line 4)"
+    assert error.splitlines()[-1] == said
     assert not list(here.glob("runs/small/cells/*"))
+
+
+@pytest.mark.parametrize("factory", ["nowhere:make", "os:make", "builtins:dir"])
+def test_a_workload_that_cannot_be_had_is_told_once(
+    here: Path, capsys: pytest.CaptureFixture[str], factory: str
+) -> None:
+    study = write_study(here, workload=f'factory = "{factory}"\nsize = 3')
+    error = error_of(capsys, "study", "plan", "--no-measure", str(study))
+    assert error.startswith("robustlr: ")
+    assert error.count(factory) == error.count("\n") == 1
 
 
 def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,6 +212,8 @@ def test_init_writes_a_study_that_loads(here: Path, capsys: pytest.CaptureFixtur
     assert main(["study", "init", "mine", "--force"]) == 0
     assert main(["study", "init", "mine-v1.2"]) == 0
     assert load_study(Path("mine-v1.2.toml")).name == "mine-v1.2"
+    nowhere = error_of(capsys, "study", "init", "a/b").splitlines()[-1]
+    assert nowhere == "robustlr: a: no such folder; make it, or write b.toml elsewhere"
     for nothing in ("", ".", ".toml"):
         assert "is no name for a study" in error_of(capsys, "study", "init", nothing)
 

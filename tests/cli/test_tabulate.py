@@ -43,7 +43,13 @@ def test_the_mean(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert low == high == pytest.approx(0.55, abs=0.03)
 
 
-def test_a_damaged_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "cell.parquet").write_bytes(b"PAR1")
-    assert main(["schedule", "tabulate", str(tmp_path / "cell.parquet")]) == 1
-    assert "is damaged" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["cell.parquet", "study.toml"])
+def test_what_is_no_result_is_one_line_that_removes_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"PAR1")
+    assert main(["schedule", "tabulate", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert f"{name}: is damaged or no result file (runs/NAME/cells/KEY.parquet)" in said
+    assert "remove" not in said
+    assert said.count("\n") == 1

@@ -77,11 +77,21 @@ def test_the_design_compared() -> None:
     ("arguments", "message"),
     [
         (["--rho", "2,x"], "--rho takes numbers"),
+        (["--rho", ","], "--rho takes numbers with commas between, got ','"),
+        (["--rho", ""], "--rho takes numbers"),
+        (["--grid-ratio", ","], "--grid-ratio takes numbers"),
         (["--rho", "-2"], "rho must be positive"),
+        (["--rho", "1e308"], "rho must be positive, and within a factor 1e.50 of 1"),
+        (["--grid-ratio", "1e300"], "a ratio must be at least 1 and at most 1e.50"),
+        (
+            ["--num-steps", "100000000000"],
+            "num_steps must be .* at most 100000000, got",
+        ),
         (["--grid-ratio", "0.5"], "at least 1"),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
         (["--schedule", "curvature_adaptive"], "needs feedback"),
         (["design", "--rho", "0.1"], "at least 1"),
+        (["design", "--rho", "1e300"], "rho must be a factor of .* at most 1e.50, got 1e.300"),
         (["design", "--rho", "2", "--json", "--toml"], "either"),
     ],
 )

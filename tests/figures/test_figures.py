@@ -133,7 +133,7 @@ def test_a_curvature_trace_shows_estimates_their_average_the_clamp_and_the_lr() 
     # a row tells of the updates up to its own; one row alone is seen too
     assert [(x.min(), x.max()) for x in shaded] == [(0, 2), (3, 4)]
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert shown == ["estimates", "smoothed", "average negative: clamped to 0"]
+    assert shown == ["estimates, as logged", "smoothed", "average negative: clamped to 0"]
 
 
 def test_intervals_are_drawn(full: Measures) -> None:

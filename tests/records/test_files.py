@@ -201,7 +201,7 @@ OTHER_TABLE: dict[str, Callable[[], pl.DataFrame]] = {
 def assert_damaged(path: Path, read: Callable[[Path], Any]) -> None:
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: is damaged; remove it and `robustlr study run`")
+    assert str(caught.value).startswith(f"{path}: is damaged or no result file (runs/NAME/cells/")
     assert "\n" not in str(caught.value)
 
 

@@ -135,21 +135,33 @@ def test_all_failed(tmp_path: Path) -> None:
     assert results.curves.columns == ["key", *CURVE_SCHEMA]
 
 
+def assert_left_out(paths: RunPaths, *damaged: Cell) -> None:
+    results = load_results(paths, SPEC)
+    assert results.damaged == damaged
+    assert results.missing == results.failed == ()
+    assert set(results.runs["key"]) == {cell.key for cell in CELLS if cell not in damaged}
+    assert set(results.curves["key"]) == set(results.runs["key"])
+    assert results.curves.columns[: 1 + len(CURVE_SCHEMA)] == ["key", *CURVE_SCHEMA]
+
+
 @pytest.mark.parametrize("keep", [0, 500])
-def test_a_damaged_file_is_named(paths: RunPaths, keep: int) -> None:
-    damaged = paths.cell(CELLS[4].key)
-    damaged.write_bytes(damaged.read_bytes()[:keep])
-    with pytest.raises(DataError) as caught:
-        load_results(paths, SPEC)
-    assert str(caught.value).startswith(f"{damaged}: is damaged; remove it")
+def test_damaged_files_are_left_out(paths: RunPaths, keep: int) -> None:
+    for cell in (CELLS[4], CELLS[9]):
+        whole = paths.cell(cell.key).read_bytes()
+        paths.cell(cell.key).write_bytes(whole[:keep])
+    assert_left_out(paths, CELLS[4], CELLS[9])
 
 
-def test_a_file_with_a_whole_record_and_another_curve_is_named(paths: RunPaths) -> None:
-    damaged = paths.cell(CELLS[4].key)
-    write_result(damaged, record_of(CELLS[4]), curve_of().cast({"step": pl.Float64()}))
-    with pytest.raises(DataError) as caught:
-        load_results(paths, SPEC)
-    assert str(caught.value).startswith(f"{damaged}: is damaged")
+def test_a_file_with_a_whole_record_and_another_curve_is_left_out(paths: RunPaths) -> None:
+    curve = curve_of().cast({"step": pl.Float64()})
+    write_result(paths.cell(CELLS[4].key), record_of(CELLS[4]), curve)
+    assert_left_out(paths, CELLS[4])
+
+
+def test_nothing_but_damaged_files(paths: RunPaths) -> None:
+    for cell in CELLS:
+        paths.cell(cell.key).write_bytes(b"")
+    assert_left_out(paths, *CELLS)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ BAD = {
     HEAD + "fixed,1,1e300,1\n": "seed is too large, got '1e300'",
     HEAD + "fixed,1,0,good\n": "value must be a number, got 'good'",
     HEAD + "fixed,1,0,1\nfixed,1,0,2\n": "rows 1 and 2 are both fixed at learning rate 1, seed 0",
-    HEAD + "fixed,1,0,1,5,6\n": "is not a table",
+    HEAD + "fixed,1,0,1,5,6\n": "row 1 has 6 cells, more than the header's 4",
     "schedule,lr,LR,seed,value\nfixed,1,1,0,1\n": "two columns lr",
     "schedule,lr,seed,value,split\nfixed,1,0,1,holdout\n": "split 'holdout' is none of",
     "schedule,lr,seed,value,step\nfixed,1,0,1,a\n": "step must be a number",

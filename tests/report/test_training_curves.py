@@ -21,11 +21,15 @@ from robustlr.report.training_curves import (
     tuned_curves,
     tuned_runs,
     untuned_runs,
+    with_estimates,
     with_fit,
 )
 from robustlr.schedules.loss_rise import standardised
 from robustlr.specs import ReportSpec
+from robustlr.training import train
+from robustlr.workloads import build_workload
 from tests.report.synthetic import VALLEYS, synthetic
+from tests.training.cells import digits_cell
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,20 @@ def test_only_schedules_with_telemetry_have_traces(results: Results) -> None:
     assert trace.schedule == "cosine"
     assert trace.outcome["warmup_switch_step"] == 150
     assert not list(traces(results, runs, "no_such_column"))
+
+
+def test_rows_that_repeat_an_estimate_are_none() -> None:
+    cell = digits_cell("curvature_adaptive:every=40", num_steps=60, log_every=25)
+    _, curve = train(cell, build_workload(cell.workload))
+    trace = Trace(schedule="curvature_adaptive", curve=curve, outcome={})
+    assert curve["step"].to_list() == [0, 25, 50, 60]
+    assert [value is not None for value in curve["curvature_trace"]] == [False, True, True, True]
+    kept = with_estimates(trace)
+    assert kept["curvature_trace"].to_list() == [None, *curve["curvature_trace"][1:3], None]
+    assert kept.drop("curvature_trace").equals(curve.drop("curvature_trace"))
+    unknown = curve.with_columns(curvature_passes=pl.lit(None, pl.Float64()))
+    everything = with_estimates(dataclasses.replace(trace, curve=unknown))
+    assert everything["curvature_trace"].equals(curve["curvature_trace"])
 
 
 def trace_of(

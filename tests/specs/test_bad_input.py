@@ -47,9 +47,11 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"grid__low": "small"}, ("grid.low: must be a number", "got 'small'")),
     ({"grid__low": True}, ("grid.low: must be a number", "got True")),
     ({"grid__points_per_decade": 2.5}, ("grid.points_per_decade: must be a whole", "2.5")),
-    ({"seeds": "six"}, ("seeds: must be a list", "got 'six'")),
+    ({"seeds": "six"}, ("seeds: must be a whole number", "got 'six'")),
     ({"seeds": [0, "one"]}, ("seeds[1]: must be a whole number", "got 'one'")),
-    ({"seeds": True}, ("seeds:", "got True")),
+    ({"seeds": True}, ("seeds: must be a whole number, got True",)),
+    ({"seeds": 2.5}, ("seeds: must be a whole number, got 2.5",)),
+    ({"seeds": "2"}, ("seeds: must be a whole number, got '2'",)),
     ({"batch_size": "64"}, ("batch_size: must be a whole number", "got '64'")),
     ({"batch_size": [64, 1.5]}, ("batch_size[1]: must be a whole number", "got 1.5")),
     ({"num_steps": {"a": 1}}, ("num_steps: must be a whole number", "{'a': 1}")),
@@ -310,7 +312,7 @@ def test_the_path_is_the_one_in_the_file() -> None:
         ("seeds = " + "9" * 5000, ("not valid TOML", "digits")),
         ("seeds = " + "[" * 5000, ("not valid TOML",)),
         ("", ("is required",)),
-        ("seeds = 2020-01-01", ("seeds: must be a list", "2020-01-01")),
+        ("seeds = 2020-01-01", ("seeds: must be a whole number", "2020-01-01")),
     ],
     ids=range(10),
 )
@@ -337,6 +339,19 @@ def test_an_unknown_study() -> None:
         SpecError, match="no file and no packaged study 'digit'; did you mean 'digi"
     ):
         find_study_file("digit")
+    with pytest.raises(SpecError, match=r"'zzz'; `robustlr study list` shows what there is$"):
+        find_study_file("zzz")
+
+
+def test_a_study_file_named_without_its_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.toml").write_text(TOML)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"'t'; did you mean t\.toml\?$"):
+        find_study_file("t")
+    with pytest.raises(SpecError, match=r"did you mean .*/t\.toml\?$"):
+        find_study_file(str(tmp_path / "t"))
 
 
 def test_a_folder(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ class Clock:
         self.now += seconds
 
 
+def test_the_two_sentences_of_a_refused_connection_stay_two() -> None:
+    with pytest.raises(StorageError, match=r"refused\. Is the server running"):
+        one(Database(NOWHERE, patience=0.0))
+
+
 @pytest.mark.parametrize(("stopped_after", "ends_before"), [(0.0, 15.0), (100.0, 110.0)])
 def test_who_is_told_to_stop_waits_no_longer(
     monkeypatch: pytest.MonkeyPatch, stopped_after: float, ends_before: float

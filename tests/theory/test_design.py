@@ -70,7 +70,7 @@ def test_ignorance_costs_a_logarithm_instead_of_a_power() -> None:
     np.testing.assert_allclose(np.diff(squares), math.log(100.0), rtol=2e-3)
 
 
-@pytest.mark.parametrize("rho", [0.5, 0.0, -3.0, math.nan, math.inf])
+@pytest.mark.parametrize("rho", [0.5, 0.0, -3.0, math.nan, math.inf, 1e51])
 def test_a_factor_below_one_is_refused(rho: float) -> None:
     with pytest.raises(SpecError, match="rho"):
         design(rho)
