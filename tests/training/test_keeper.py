@@ -75,6 +75,10 @@ EVERY = {
     "averaged": noisy_cell("cosine", ema_decay=0.9),
     "averaged, schedule-free": noisy_cell("fixed", "schedule-free", ema_decay=0.9),
     **{name: noisy_cell("fixed", name) for name in AVERAGING},
+    "built in evaluation mode": dataclasses.replace(
+        noisy_cell("cosine"),
+        workload=WorkloadSpec(factory="tests.training.interrupted:NoisyInEvaluation"),
+    ),
 }
 
 
