@@ -70,6 +70,7 @@ class ScheduleCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Build the scheduler, now that optimizer and horizon are known."""
         optimizer, trainer = others["optimizer"], self._trainer
+        self._loss, self._batch = 0.0, None  # a training before may have ended within an update
         for group in optimizer.param_groups:  # a second training starts at the peak again
             group["lr"] = group.setdefault("initial_lr", group["lr"])
         if self.schedule.curvature_request is None:
