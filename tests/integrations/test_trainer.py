@@ -167,6 +167,26 @@ def test_a_second_training_starts_at_the_peak_again(tmp_path: Path) -> None:
     assert watch.lrs[:T] == watch.lrs[T:]
 
 
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_an_update_whose_loss_is_not_finite_is_left_out(tmp_path: Path, accumulation: int) -> None:
+    trainer, callback, watch = training(tmp_path, "auto_warmup", accumulation=accumulation)
+    bare, calls = callback._step_of_trainer, itertools.count()
+
+    def spoilt(model: nn.Module, inputs: dict[str, Tensor], *others: Any) -> Tensor:
+        if next(calls) == 20 * accumulation:
+            inputs = inputs | {"labels": inputs["labels"] * math.inf}
+        return bare(model, inputs, *others)  # type: ignore[no-any-return]
+
+    callback._step_of_trainer = spoilt
+    with pytest.warns(RuntimeWarning, match="loss of an update is not finite") as said:
+        trainer.train()
+    assert len([one for one in said if "not finite" in str(one.message)]) == 1
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+    assert callback.scheduler is not None
+    assert callback.scheduler.updates == len(watch.lrs) == T
+    assert callback.scheduler.outcome["warmup_reason"] == "non_finite_loss"
+
+
 @pytest.mark.parametrize("schedule", ["auto_warmup", "curvature_adaptive:every=1"])
 def test_a_training_that_begins_again_forgets_the_update_that_it_broke_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
