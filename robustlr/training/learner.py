@@ -133,6 +133,8 @@ class Learner:
             return None
         self._workload.project(self.bare_model)
         if self.average is not None:
+            if self._accelerator.num_processes > 1:  # or each would average statistics of its own
+                share_buffers(self.bare_model)
             with evaluation_weights(self._bare_optimizer(), self.weights):
                 self.average.update()
         return lr
