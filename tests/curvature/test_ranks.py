@@ -125,6 +125,23 @@ def sharded(rank: int) -> dict[str, Any]:
     return out
 
 
+def held_back(rank: int) -> str:
+    """What is said of an estimate before FSDP has reduced the gradient of an update."""
+    case = mlp()
+    fully_shard(case.model)
+    case.model.set_requires_gradient_sync(False)  # type: ignore[operator]
+    case.loss_fn(case.model, share(case, rank)).backward()
+    with pytest.raises(WorkloadError) as caught:
+        estimate(case, GaussNewton(), share(case, rank), 0, rank, mean_over_ranks)
+    return str(caught.value)
+
+
+@pytest.mark.slow
+def test_before_the_last_micro_batch_shards_have_no_gradient(tmp_path: Path) -> None:
+    for said in on_two_ranks(held_back, tmp_path):
+        assert "estimate after the last backward alone" in said
+
+
 @pytest.mark.slow
 def test_shards_agree_and_equal_one_process(tmp_path: Path) -> None:
     first, second = on_two_ranks(sharded, tmp_path)
