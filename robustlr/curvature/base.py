@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from robustlr.curvature.batches import batch_size
-from robustlr.curvature.sharding import whole
+from robustlr.curvature.sharding import reshard, whole
 from robustlr.curvature.sums import collected, plain_sum
 from robustlr.errors import WorkloadError
 from robustlr.schedules.require import require_count
@@ -148,6 +148,7 @@ class Estimator(ABC):
             raise WorkloadError(
                 "the estimators need the bare module: pass model.module instead of DDP's wrapper"
             )
+        reshard(model)  # or the weights and gradients to read are not the shards
         first = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
         if not first.parameters():
             raise WorkloadError("the model has no trainable parameter, hence no curvature")

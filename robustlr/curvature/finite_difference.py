@@ -52,13 +52,14 @@ class FiniteDifference(Estimator):
                 )
         weight = 1.0 / (self.distance * problem.loss_scale * self.probes)
         total: dict[str, Tensor] = {}
-        with untouched(problem.model) as rewind, displaceable(parameters) as displace:
-            here = gradient(problem.scaled_loss(), problem.model, parameters)
+        model = problem.model
+        with untouched(model) as rewind, displaceable(model, parameters) as displace:
+            here = gradient(problem.scaled_loss(), model, parameters)
             for _ in range(self.probes):
                 v = {name: rademacher(p, problem.generator) for name, p in parameters.items()}
                 displace(v, self.distance)
                 rewind()
-                there = gradient(problem.scaled_loss(), problem.model, parameters)
+                there = gradient(problem.scaled_loss(), model, parameters)
                 for name in filter(here.__contains__, list(there)):  # each freed as it is used
                     add_product(total, name, v.pop(name), there.pop(name) - here[name], weight)
         return total

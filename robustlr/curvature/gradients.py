@@ -38,11 +38,7 @@ def differentiate(
                 "estimator = 'squared_gradient'"
             ) from error
         raise
-    return _used(dict(zip(parameters, gradients, strict=True)))
-
-
-def _used(gradients: dict[str, Tensor | None]) -> dict[str, Tensor]:
-    used = {name: g for name, g in gradients.items() if g is not None}
+    used = {n: g for n, g in zip(parameters, gradients, strict=True) if g is not None}
     if not used:
         raise WorkloadError("the loss does not depend on any trainable parameter of the model")
     return used
@@ -54,7 +50,14 @@ def _reduce_scattered(loss: Tensor, parameters: dict[str, nn.Parameter]) -> dict
     _set_gradients(parameters.values(), [None] * len(parameters))
     try:
         loss.backward()  # type: ignore[no-untyped-call]
-        return _used({name: p.grad for name, p in parameters.items()})
+        reduced = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+        if not reduced:
+            raise WorkloadError(
+                "FSDP left no gradient: it is held back before the last micro-batch of an update, "
+                "so estimate after the last backward alone; or the loss does not depend on any "
+                "trainable parameter of the model"
+            )
+        return reduced
     finally:
         _set_gradients(parameters.values(), kept.values())
 

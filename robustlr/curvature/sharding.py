@@ -12,6 +12,17 @@ def is_sharded(model: nn.Module) -> bool:
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
+def reshard(model: nn.Module) -> None:
+    """Drop the whole weights that FSDP2 has gathered, if any: the next pass gathers them anew.
+
+    They are left by a forward pass without a backward one, and kept after a backward one on
+    request; what is written to the shards meanwhile does not reach them.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def whole(tensor: Tensor) -> Tensor:
     """The full tensor behind a shard (a gather over the ranks), or `tensor` itself."""
     full: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from robustlr.curvature.sharding import reshard
+
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[Callable[[], None]]:
@@ -46,23 +48,27 @@ def untouched(model: nn.Module) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def displaceable(
-    parameters: dict[str, nn.Parameter],
+    model: nn.Module, parameters: dict[str, nn.Parameter]
 ) -> Iterator[Callable[[dict[str, Tensor], float], None]]:
-    """Restore the parameters on exit, to the bit: θ + ε − ε is not θ.
+    """Restore the model's parameters on exit, to the bit: θ + ε − ε is not θ.
 
     Yields ``displace(v, ε)``, which sets θ + εv for v by name, from the original θ.
     """
     kept = {name: p.detach().clone() for name, p in parameters.items()}
 
+    def forget_copies() -> None:
+        # Autocast remembers its low-precision copies of the weights until its context ends.
+        torch.clear_autocast_cache()
+        reshard(model)
+
     def displace(direction: dict[str, Tensor], distance: float) -> None:
         for name, p in parameters.items():
             p.data.copy_(kept[name]).add_(direction[name], alpha=distance)
-        # Autocast remembers its low-precision copies of the weights until its context ends.
-        torch.clear_autocast_cache()
+        forget_copies()
 
     try:
         yield displace
     finally:
         for name, p in parameters.items():
             p.data.copy_(kept[name])
-        torch.clear_autocast_cache()
+        forget_copies()

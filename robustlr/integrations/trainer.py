@@ -7,6 +7,7 @@ scheduler, and looks at what `training_step` is given and returns.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -39,8 +40,11 @@ class ScheduleCallback(TrainerCallback):
 
     What the schedule sees is the update's own loss: its mean over micro-batches and ranks. The
     Trainer logs and saves the learning rate and the state of the schedule with its checkpoints,
-    and `resume_from_checkpoint` goes on with them. Raises SpecError for a schedule that cannot
-    work here: Gauss-Newton estimates need labels drawn from the model, which only you know.
+    and `resume_from_checkpoint` goes on with them. Where the schedule learns from the loss, an
+    update whose loss is not finite on any rank leaves the weights as they are on all, and a
+    RuntimeWarning says so: one such gradient would be the end of them. Raises SpecError for a
+    schedule that cannot work here: Gauss-Newton estimates need labels drawn from the model, which
+    only you know.
     """
 
     def __init__(self, trainer: Trainer, schedule: ScheduleLike, *, seed: int = 0) -> None:
@@ -70,6 +74,7 @@ class ScheduleCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Build the scheduler, now that optimizer and horizon are known."""
         optimizer, trainer = others["optimizer"], self._trainer
+        self._loss, self._batch = 0.0, None  # a training before may have ended within an update
         for group in optimizer.param_groups:  # a second training starts at the peak again
             group["lr"] = group.setdefault("initial_lr", group["lr"])
         if self.schedule.curvature_request is None:
@@ -86,6 +91,19 @@ class ScheduleCallback(TrainerCallback):
         if self._saved is not None:
             self.scheduler.load_state_dict(self._saved)
             self._saved = None
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Take the gradient from an update whose loss is not finite."""
+        scheduler = self._at_work
+        if scheduler.finite or self._trainer.accelerator.scaler:  # float16's scaler skips it
+            return
+        scheduler.optimizer.zero_grad()  # and to None, so that no optimizer moves a weight
+        warnings.warn(
+            "the loss of an update is not finite: its gradient is not applied; where that goes on "
+            "the weights are dead, and only a checkpoint helps",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def step(self) -> None:
         """Called by the Trainer after an update; ours has decided before it."""

@@ -24,9 +24,10 @@ from robustlr.schedules.explosion import Suspicion, suspected
 from robustlr.schedules.feedback import Feedback
 from robustlr.schedules.loss_blocks import LossBlocks
 from robustlr.schedules.minimum_test import MIN_POINTS, Verdict, confirmed, judge
-from robustlr.schedules.require import require_count
+from robustlr.schedules.require import require_count, require_number, require_share
 
 _TESTS_PER_WARMUP = 50
+_CHOICES = {"warmup": ("exponential", "linear"), "after": ("cosine", "constant")}
 
 PASSED, PASSED_AT_END = "minimum_passed", "minimum_passed_at_end"
 NON_FINITE, EXPLODED = "non_finite_loss", "loss_exploded"
@@ -113,29 +114,22 @@ class AutoWarmup(FeedbackSchedule[AutoWarmupState]):
     state_type: ClassVar[type[Any]] = AutoWarmupState
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.min_multiplier < 1.0:
-            raise SpecError(
-                "min_multiplier, the lowest over the highest learning rate, must be in (0, 1), "
-                f"got {self.min_multiplier}"
-            )
-        for name in ("max_warmup_fraction", "cooldown_fraction"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise SpecError(f"{name} must be in (0, 1], got {getattr(self, name)}")
-        if not 0.0 < self.confidence < 1.0:
-            raise SpecError(f"confidence must be in (0, 1), got {self.confidence}")
+        lowest = "min_multiplier, the lowest over the highest learning rate,"
+        require_share(lowest, self.min_multiplier, below_one=True)
+        require_share("max_warmup_fraction", self.max_warmup_fraction)
+        require_share("confidence", self.confidence, below_one=True)
+        require_share("cooldown_fraction", self.cooldown_fraction)
+        require_number("lengthscale", self.lengthscale)
         if not (math.isfinite(self.lengthscale) and self.lengthscale > 0.0):
             raise SpecError(f"lengthscale must be a positive number, got {self.lengthscale}")
         for name, least in (("test_every", 0), ("votes", 1), ("patience", 1)):
             require_count(name, getattr(self, name), least)
         if self.votes > MIN_POINTS:
             raise SpecError(f"votes must be at most {MIN_POINTS}, got {self.votes}")
-        for name, known in (
-            ("warmup", ("exponential", "linear")),
-            ("after", ("cosine", "constant")),
-        ):
+        for name, known in _CHOICES.items():
             value = getattr(self, name)
             if value not in known:
-                raise SpecError(f"unknown {name} '{value}'; {did_you_mean(value, known)}")
+                raise SpecError(f"unknown {name} '{value}'; {did_you_mean(str(value), known)}")
 
     def warmup_steps(self, num_steps: int) -> int:
         """W, the longest warmup of a run of `num_steps` updates."""

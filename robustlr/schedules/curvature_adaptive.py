@@ -25,7 +25,12 @@ from robustlr.errors import SpecError, did_you_mean
 from robustlr.schedules.base import FeedbackSchedule, FloatArray, Lifted, Schedule, parse_field
 from robustlr.schedules.feedback import CurvatureRequest, Feedback
 from robustlr.schedules.fixed import Fixed
-from robustlr.schedules.require import require_count, require_fraction, require_number
+from robustlr.schedules.require import (
+    require_count,
+    require_fraction,
+    require_number,
+    require_share,
+)
 
 ESTIMATORS = ("hutchinson", "gauss_newton", "finite_difference", "squared_gradient")
 _CHOICES = {
@@ -130,10 +135,9 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
                 raise SpecError(f"unknown {name} '{value}'; {did_you_mean(str(value), known)}")
         for name in ("every", "probes", "max_skipped"):
             require_count(name, getattr(self, name))
-        for name in ("batch_fraction", "strength", "smoothing"):
+        require_share("batch_fraction", self.batch_fraction)
+        for name in ("strength", "smoothing"):
             require_number(name, getattr(self, name))
-        if not 0.0 < self.batch_fraction <= 1.0:
-            raise SpecError(f"batch_fraction must be in (0, 1], got {self.batch_fraction}")
         if not (math.isfinite(self.strength) and self.strength >= 0.0):
             raise SpecError(f"strength must be a finite number, 0 or more, got {self.strength}")
         if not 0.0 <= self.smoothing < 1.0:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
 from robustlr.schedules.base import FloatArray, Schedule
+from robustlr.schedules.require import require_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Tabulated(Schedule):
 
     def __post_init__(self) -> None:
         x, m = self.fractions, self.multipliers
+        require_numbers("fractions", x)
+        require_numbers("multipliers", m)
         if len(x) != len(m) or len(x) < 2:
             raise SpecError(
                 f"fractions and multipliers must have the same length of at least 2, "

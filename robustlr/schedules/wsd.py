@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
 from robustlr.schedules.base import FloatArray, Schedule
-from robustlr.schedules.require import require_number
+from robustlr.schedules.require import require_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,7 @@ class WSD(Schedule):
     cooldown: Literal["linear", "sqrt"] = "linear"
 
     def __post_init__(self) -> None:
-        require_number("decay_fraction", self.decay_fraction)
-        if not 0.0 < self.decay_fraction <= 1.0:
-            raise SpecError(f"decay_fraction must be in (0, 1], got {self.decay_fraction}")
+        require_share("decay_fraction", self.decay_fraction)
         if self.cooldown not in ("linear", "sqrt"):
             raise SpecError(f"cooldown must be 'linear' or 'sqrt', got '{self.cooldown}'")
 

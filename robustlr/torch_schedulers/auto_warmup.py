@@ -33,14 +33,15 @@ class AutoWarmupLR(TorchScheduler):
     ...     loss = ((x @ weight - x[:, 0] - noise) ** 2).mean()
     ...     loss.backward()
     ...     scheduler.step(loss)
-    ...     if loss.isfinite():
+    ...     if scheduler.finite:
     ...         optimizer.step()
     >>> scheduler.warming_up, scheduler.outcome["warmup_reason"]
     (False, 'loss_exploded')
 
     A loss that is not finite ends the warmup, but no learning rate revives weights that are not
-    finite: do not apply its gradient, as above. Where the loss stays like that the weights are
-    dead, and only a checkpoint helps.
+    finite: do not apply its gradient, as above. ``scheduler.finite`` is the ranks' common answer;
+    a rank that left out an update by its own loss would leave the others waiting for it. Where
+    the loss stays like that the weights are dead, and only a checkpoint helps.
     """
 
     def __init__(
@@ -63,9 +64,8 @@ class AutoWarmupLR(TorchScheduler):
         """Set the learning rate of the next update.
 
         loss: the update's mean training loss over this rank's batch; its mean over ranks is what
-            decides. Of several micro-batches of one update the first decides. Raises SpecError
-            unless it is one number.
+            decides. Of several calls for one update the first decides, and `finite` is about the
+            last: under gradient accumulation call once, with the mean of the micro-batches.
+            Raises SpecError unless it is one number.
         """
-        step = self._next_step
-        if step is not None:
-            self._decide_on_loss(step, loss)
+        self._see(loss)

@@ -13,6 +13,7 @@ the learning rate of the next update". Hence
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -49,6 +50,11 @@ class TorchScheduler:
         self.num_steps = int(num_steps)  # of numpy, which is no JSON, too
         self.peak_lrs: list[float] = []
         self.updates = 0
+        self.finite = True
+        """Whether the loss last given to ``step``, its mean over ranks, was finite.
+
+        Equal on every rank, unlike ``loss.isfinite()``: ask it whether to apply the gradient.
+        """
         self._lifted = self.schedule.lifted()
         self._state = self._lifted.init(self.num_steps)
         self._decided: int | None = None  # the update that the state was last made for
@@ -121,11 +127,14 @@ class TorchScheduler:
         self._decided = feedback.step
         self._apply()
 
-    def _decide_on_loss(self, step: int, loss: float | Tensor) -> None:
-        """`_decide` on the mean over the ranks of this rank's loss."""
-        value = _as_number(loss)
+    def _see(self, loss: float | Tensor) -> None:
+        """Note the mean of the ranks' losses, and `_decide` on it where that is still to do."""
         device = self.optimizer.param_groups[0]["params"][0].device
-        self._decide(Feedback(step, mean_number(value, device)))
+        mean = mean_number(_as_number(loss), device)
+        self.finite = math.isfinite(mean)
+        step = self._next_step
+        if step is not None:
+            self._decide(Feedback(step, mean))
 
     def _apply(self) -> None:
         multiplier = self._lifted.multiplier(self._state)

@@ -53,8 +53,9 @@ class CurvatureAdaptiveLR(TorchScheduler):
     True
 
     With Accelerate, prepare everything but the scheduler; under gradient accumulation call it for
-    every micro-batch, as the optimizer (the first of an update decides; for estimator =
-    "squared_gradient", which reads ``.grad``, after the last backward alone):
+    every micro-batch, as the optimizer (the first of an update decides). For estimator =
+    "squared_gradient", which reads ``.grad``, and under FSDP2, which holds gradients back until
+    then, call it after the last backward alone:
 
     >>> from accelerate import Accelerator
     >>> accelerator = Accelerator(gradient_accumulation_steps=2)

@@ -47,12 +47,13 @@ class ScheduleLR(TorchScheduler):
         loss: the update's mean training loss over this rank's batch; its mean over ranks is
             what the schedule sees. Only schedules that learn from training need it.
         """
+        if not isinstance(self._lifted, Lifted):
+            if loss is None:
+                raise SpecError(
+                    f"'{self.schedule.label}' learns from the loss: call step(loss=...)"
+                )
+            self._see(loss)
+            return
         step = self._next_step
-        if step is None:
-            return
-        if isinstance(self._lifted, Lifted):  # pure: it looks at the step alone
+        if step is not None:  # pure: it looks at the step alone
             self._decide(Feedback(step, math.nan))
-            return
-        if loss is None:
-            raise SpecError(f"'{self.schedule.label}' learns from the loss: call step(loss=...)")
-        self._decide_on_loss(step, loss)

@@ -9,9 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from robustlr.curvature.sharding import is_sharded
+from robustlr.curvature.sharding import is_sharded, reshard
 from robustlr.training.recorder import Costs, Evaluation
-from robustlr.training.shards import reshard
 from robustlr.workloads import Examples, Split, Workload
 
 

@@ -20,15 +20,19 @@ from robustlr.curvature.sharding import local, whole
 from robustlr.errors import WorkloadError
 from robustlr.optimizers import build_optimizer
 from robustlr.specs import Cell
+from robustlr.training import random_state
 from robustlr.training.averaging import WeightAverage
 from robustlr.training.compiling import compiled
 from robustlr.training.evaluation_weights import begin_training, evaluation_weights
 from robustlr.training.layout import use_channels_last
 from robustlr.training.optimizer_state import optimizer_state, restore_optimizer
+from robustlr.training.order import mixed_seed
 from robustlr.training.recomputation import use_checkpointing
 from robustlr.training.setting import make_model
 from robustlr.training.shards import shard, share_buffers
 from robustlr.workloads import Batch, Workload
+
+_UPDATE = 2  # with seed and step, the seed of what an optimizer draws
 
 
 class Learner:
@@ -39,7 +43,7 @@ class Learner:
 
     def __init__(self, cell: Cell, workload: Workload, accelerator: Accelerator) -> None:
         self._workload, self._accelerator, self._training = workload, accelerator, cell.training
-        self._peak_lr = cell.peak_lr
+        self._peak_lr, self._seed = cell.peak_lr, cell.seed
         options = self._training
         self.bare_model = make_model(workload, cell.seed).to(accelerator.device)
         if options.channels_last:
@@ -113,21 +117,37 @@ class Learner:
             norm = torch.nn.utils.get_total_norm(gradients)
         return float(whole(norm)) if measure else None
 
-    def apply(self, multiplier: float) -> float | None:
-        """One update at peak_lr · multiplier; the lr, or None where the fp16 scaler skipped it."""
+    def apply(self, multiplier: float, step: int) -> float | None:
+        """One update at peak_lr · multiplier; the lr, or None where the fp16 scaler skipped it.
+
+        step: updates before this one.
+        """
         lr = self._peak_lr * multiplier
         for group, share in zip(self.optimizer.param_groups, self._lr_shares, strict=True):
             group["lr"] = lr * share
-        self.optimizer.step()
+        with self._drawing_alike(step):
+            self.optimizer.step()
         for weight in self.weights:
             weight.grad = None
         if self._scaled and self._accelerator.optimizer_step_was_skipped:
             return None
         self._workload.project(self.bare_model)
         if self.average is not None:
+            if self._accelerator.num_processes > 1:  # or each would average statistics of its own
+                share_buffers(self.bare_model)
             with evaluation_weights(self._bare_optimizer(), self.weights):
                 self.average.update()
         return lr
+
+    def _drawing_alike(self, step: int) -> AbstractContextManager[None]:
+        """Inside, an optimizer that adds noise draws the same on every rank.
+
+        The ranks' generators differ, for dropout: replicas would drift apart.
+        """
+        if self._accelerator.num_processes == 1:
+            return nullcontext()
+        seed = mixed_seed(self._seed, step, _UPDATE)
+        return random_state.begun_at(seed, self._accelerator.device)
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:

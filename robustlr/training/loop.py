@@ -179,7 +179,7 @@ class _Run:
         if not self._tell_schedule(loss, micro[0]):
             return False
         self.grad_norm = self.learner.clip(measure=self._logs(self.step + 1))
-        lr = self.learner.apply(self.schedule.multiplier(self.state))
+        lr = self.learner.apply(self.schedule.multiplier(self.state), self.step)
         if lr is None:
             self.state = before
             self.skipped += 1

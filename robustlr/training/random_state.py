@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from robustlr.training.setting import seed_torch
 
 _KEYS = 624  # words of a Mersenne twister
 
@@ -42,3 +46,16 @@ def restore(state: Tensor, device: torch.device) -> None:
     np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))
     words = tuple(numbers[_KEYS + 2 :].tolist())
     random.setstate((3, words, None if math.isnan(python_gauss) else python_gauss))
+
+
+@contextmanager
+def begun_at(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, every global generator begins at `seed`; afterwards each goes on where it was."""
+    kept = capture(device)
+    seed_torch(seed, device)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        restore(kept, device)

@@ -33,6 +33,7 @@ from robustlr.workloads import Batch, Examples, Request, StreamedExamples, Workl
 _FEW = 8  # examples to evaluate; of a training batch where the model may not fit one device
 _LOADED = 1000  # examples of a split that are looked at: seconds, for photographs
 _AT_ONCE = 50
+_NAMED = 3  # of the weights that are not used
 
 
 def rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None:
@@ -81,6 +82,8 @@ def _rehearse(spec: StudySpec, choice: WorkloadSpec, workload: Workload) -> None
         raise WorkloadError(f"the fresh model's loss on the first batch is {loss.item()}")
     torch.autograd.backward(loss)
     _check_gradients(model)
+    if training.processes_per_cell > 1 and not sharded:
+        _check_replicable(model)
     _estimate(spec, workload, model, micro, sharded=sharded)
     model.eval()
     with torch.no_grad():
@@ -106,6 +109,19 @@ def _check_gradients(model: nn.Module) -> None:
         raise WorkloadError(
             "the gradient of its loss on the first batch is zero for every weight, and nothing "
             "would be learned: is the loss rounded, a count, or multiplied by zero?"
+        )
+
+
+def _check_replicable(model: nn.Module) -> None:
+    """Raise WorkloadError where a weight is left without a gradient, which DDP would wait for."""
+    named = [(n, weight) for n, weight in model.named_parameters() if weight.requires_grad]
+    idle = [name for name, weight in named if weight.grad is None]
+    if idle:
+        shown = ", ".join(idle[:_NAMED]) + (" and others" if len(idle) > _NAMED else "")
+        raise WorkloadError(
+            f"its loss does not depend on {shown} of its model, and several processes wait for "
+            "the gradient of every weight: freeze them (requires_grad = False), or take "
+            "training.processes_per_cell = 1"
         )
 
 

@@ -61,13 +61,16 @@ def seed_torch(seed: int, device: torch.device) -> None:
 
 
 def make_model(workload: Workload, seed: int) -> nn.Module:
-    """The workload's fresh model. Raises WorkloadError where it is none, or has no weights."""
+    """The workload's fresh model, in training mode however it was built.
+
+    Raises WorkloadError where it is none, or has no weights.
+    """
     model: object = workload.model(seed)
     if not isinstance(model, nn.Module):
         raise WorkloadError(f"model(seed) must return a torch.nn.Module, got {_kind(model)}")
     if next(model.parameters(), None) is None:
         raise WorkloadError(f"its model, a {_kind(model)}, has no weights to train")
-    return model
+    return model.train()
 
 
 def load_examples(cell: Cell, workload: Workload, device: torch.device) -> dict[Split, Examples]:

@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_prepare_model
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 
 from robustlr.errors import SpecError
 from robustlr.specs import ShardingSpec
@@ -44,13 +43,6 @@ def shard(model: nn.Module, spec: ShardingSpec, accelerator: Accelerator) -> Non
             f"training.accelerate_config: fsdp_transformer_layer_cls_to_wrap names {names}, "
             f"and the model is made of {known}"
         ) from error
-
-
-def reshard(model: nn.Module) -> None:
-    """Drop the whole weights that a forward pass without a backward one leaves gathered."""
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
 
 
 def share_buffers(model: nn.Module) -> None:

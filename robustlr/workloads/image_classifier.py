@@ -22,5 +22,5 @@ class Logits(nn.Module):
 
 
 def image_classifier(config: Any, weights: str | None = None) -> Logits:
-    """Fresh, or with the weights in a folder; in training mode. Raises as `make_model` does."""
-    return Logits(make_model(config, "image_classification", weights).train())
+    """Fresh, or with the weights in a folder. Raises as `make_model` does."""
+    return Logits(make_model(config, "image_classification", weights))

@@ -16,6 +16,7 @@ from robustlr.curvature import (
     FiniteDifference,
     GaussNewton,
     Hutchinson,
+    SquaredGradient,
     probe_generator,
 )
 from robustlr.curvature.base import Reduce, identity
@@ -123,6 +124,51 @@ def sharded(rank: int) -> dict[str, Any]:
     except WorkloadError as error:
         out["refusal"] = str(error)
     return out
+
+
+def gathered(rank: int) -> dict[str, list[float]]:
+    """Traces and the loss afterwards, by what left whole weights behind before the estimate."""
+    found: dict[str, list[float]] = {}
+    for how in ("nothing", "evaluation", "backward"):
+        case, batch = mlp(), share(mlp(), rank)
+        for part in (case.model[0], case.model):
+            fully_shard(part, reshard_after_forward=how != "backward")
+        case.model.set_reshard_after_backward(how != "backward")  # type: ignore[operator]
+        case.loss_fn(case.model, batch).backward()
+        if how == "evaluation":
+            with torch.no_grad():
+                case.model(batch[0])
+        found[how] = [
+            estimate(case, estimator, batch, 0, rank, mean_over_ranks, False).trace
+            for estimator in (FiniteDifference(probes=2), GaussNewton(probes=2), SquaredGradient())
+        ]
+        with torch.no_grad():
+            found[how].append(float(case.loss_fn(case.model, batch)))
+    return found
+
+
+@pytest.mark.slow
+def test_whole_weights_left_behind_by_a_pass_do_no_harm(tmp_path: Path) -> None:
+    for found in on_two_ranks(gathered, tmp_path):
+        assert found["evaluation"] == found["backward"] == found["nothing"]
+        assert all(found["nothing"])
+
+
+def held_back(rank: int) -> str:
+    """What is said of an estimate before FSDP has reduced the gradient of an update."""
+    case = mlp()
+    fully_shard(case.model)
+    case.model.set_requires_gradient_sync(False)  # type: ignore[operator]
+    case.loss_fn(case.model, share(case, rank)).backward()
+    with pytest.raises(WorkloadError) as caught:
+        estimate(case, GaussNewton(), share(case, rank), 0, rank, mean_over_ranks)
+    return str(caught.value)
+
+
+@pytest.mark.slow
+def test_before_the_last_micro_batch_shards_have_no_gradient(tmp_path: Path) -> None:
+    for said in on_two_ranks(held_back, tmp_path):
+        assert "estimate after the last backward alone" in said
 
 
 @pytest.mark.slow

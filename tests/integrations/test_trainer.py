@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from robustlr.errors import SpecError
 from robustlr.integrations import ScheduleCallback
 from robustlr.schedules import Feedback, parse
+from robustlr.torch_schedulers import CurvatureAdaptiveLR, ScheduleLR
 
 T = 60
 PEAK = 0.5
@@ -163,6 +165,50 @@ def test_a_second_training_starts_at_the_peak_again(tmp_path: Path) -> None:
     trainer.train()
     trainer.train()
     assert watch.lrs[:T] == watch.lrs[T:]
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_an_update_whose_loss_is_not_finite_is_left_out(tmp_path: Path, accumulation: int) -> None:
+    trainer, callback, watch = training(tmp_path, "auto_warmup", accumulation=accumulation)
+    bare, calls = callback._step_of_trainer, itertools.count()
+
+    def spoilt(model: nn.Module, inputs: dict[str, Tensor], *others: Any) -> Tensor:
+        if next(calls) == 20 * accumulation:
+            inputs = inputs | {"labels": inputs["labels"] * math.inf}
+        return bare(model, inputs, *others)  # type: ignore[no-any-return]
+
+    callback._step_of_trainer = spoilt
+    with pytest.warns(RuntimeWarning, match="loss of an update is not finite") as said:
+        trainer.train()
+    assert len([one for one in said if "not finite" in str(one.message)]) == 1
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+    assert callback.scheduler is not None
+    assert callback.scheduler.updates == len(watch.lrs) == T
+    assert callback.scheduler.outcome["warmup_reason"] == "non_finite_loss"
+
+
+@pytest.mark.parametrize("schedule", ["auto_warmup", "curvature_adaptive:every=1"])
+def test_a_training_that_begins_again_forgets_the_update_that_it_broke_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    arguments = {"accumulation": 4, "auto_find_batch_size": True}
+    trainer, callback, _ = training(tmp_path, schedule, **arguments)  # type: ignore[arg-type]
+    bare, calls = callback._step_of_trainer, itertools.count()
+
+    def short_of_memory(*args: Any) -> Tensor:
+        if next(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return bare(*args)  # type: ignore[no-any-return]
+
+    callback._step_of_trainer = short_of_memory
+    told: list[Any] = []
+    for cls in (ScheduleLR, CurvatureAdaptiveLR):
+        monkeypatch.setattr(cls, "step", lambda _, *batch, **named: told.append([*batch, named]))
+    trainer.train()
+    if schedule == "auto_warmup":
+        assert told[0][0]["loss"] == pytest.approx(logged(trainer, "loss")[0], rel=1e-4)
+    else:
+        assert len(told[0][0]["labels"]) == trainer._train_batch_size == 1
 
 
 def test_what_cannot_work_is_refused(tmp_path: Path) -> None:

@@ -377,6 +377,23 @@ def test_a_count_that_is_no_whole_number_is_one_clear_line(name: str, value: obj
         AutoWarmup(**{name: value})  # type: ignore[arg-type]
 
 
+SHARES = ["min_multiplier", "max_warmup_fraction", "confidence", "cooldown_fraction"]
+
+
+@pytest.mark.parametrize("name", [*SHARES, "lengthscale"])
+@pytest.mark.parametrize("value", ["3", None, True])
+def test_a_number_that_is_none_is_one_clear_line(name: str, value: object) -> None:
+    with pytest.raises(SpecError, match=rf"^{name}.* must be a number, got {value!r}$"):
+        AutoWarmup(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["warmup", "after"])
+@pytest.mark.parametrize("value", [3, None, ["cosine"]])
+def test_a_choice_that_is_no_name_is_one_clear_line(name: str, value: object) -> None:
+    with pytest.raises(SpecError, match=rf"^unknown {name} '.*'; "):
+        AutoWarmup(**{name: value})  # type: ignore[arg-type]
+
+
 def test_telemetry_and_outcome_tell_the_story() -> None:
     schedule = AutoWarmup()
     states = run(schedule, vee(400), 400)

@@ -155,3 +155,21 @@ def test_options_out_of_range(table: dict[str, object], message: str) -> None:
         parse(table)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"schedule '{table['kind']}': ")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.5, "{} must be a list of numbers, got 0.5"),
+        ("01", "{} must be a list of numbers, got '01'"),
+        (None, "{} must be a list of numbers, got None"),
+        ((0, "1"), "every one of {} must be a number, got '1'"),
+        ((0, None, 1), "every one of {} must be a number, got None"),
+        ((False, True), "every one of {} must be a number, got False"),
+    ],
+)
+@pytest.mark.parametrize("name", ["fractions", "multipliers"])
+def test_a_table_of_what_are_no_numbers(name: str, value: object, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Tabulated(**{name: value})  # type: ignore[arg-type]
+    assert str(caught.value) == message.format(name)

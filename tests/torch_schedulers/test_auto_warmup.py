@@ -36,7 +36,7 @@ class Regression:
             self.optimizer.zero_grad()
             loss.backward()
             self.scheduler.step(loss)
-            if loss.isfinite():
+            if self.scheduler.finite:
                 self.optimizer.step()
             yield loss.item(), self.optimizer.param_groups[0]["lr"]
 
@@ -101,12 +101,34 @@ def test_ranks_with_losses_of_their_own_agree(tmp_path: Path) -> None:
     assert expected.switch_step is not None
 
 
+def left_out(rank: int) -> tuple[list[bool], int]:
+    """`finite` after every update where the first rank alone loses one; the updates made."""
+    problem, seen = Regression(100.0), []
+    for step in range(40):
+        spoilt = step == 20 and rank == 0
+        loss = problem._loss() * (math.inf if spoilt else 1.0)
+        problem.optimizer.zero_grad()
+        loss.backward()
+        problem.scheduler.step(loss)
+        seen.append(problem.scheduler.finite)
+        if problem.scheduler.finite:
+            problem.optimizer.step()
+    return seen, problem.scheduler.updates
+
+
+@pytest.mark.slow
+def test_ranks_leave_out_the_same_update(tmp_path: Path) -> None:
+    expected = ([step != 20 for step in range(40)], 39)
+    assert on_two_ranks(left_out, tmp_path) == [expected, expected]
+
+
 def test_a_loss_that_is_not_finite_ends_the_warmup() -> None:
     problem = Regression(100.0)
     list(problem.updates(50))
     assert problem.scheduler.warming_up
     problem.scheduler.step(math.nan)
     assert problem.scheduler.outcome["warmup_reason"] == "non_finite_loss"
+    assert not problem.scheduler.finite
     assert problem.optimizer.param_groups[0]["lr"] <= 100.0 * 1e-5**0.75
 
 

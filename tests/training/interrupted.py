@@ -79,6 +79,13 @@ class Noisy(DigitsMLP):
         return loss * (1.0 + 0.01 * np.random.standard_normal() + 0.01 * random.gauss())
 
 
+class NoisyInEvaluation(Noisy):
+    """Its model comes in evaluation mode, as one of `from_pretrained` does."""
+
+    def model(self, seed: int) -> nn.Module:
+        return super().model(seed).eval()
+
+
 def stop_within(updates: int) -> Callable[[], bool]:
     """Says no for `updates` times."""
     left = updates

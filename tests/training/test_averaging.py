@@ -97,7 +97,7 @@ def test_evaluation_is_that_of_the_average_and_training_does_not_notice() -> Non
     order, examples = BatchOrder(1000, 64, 0), workload.examples("train", 0)
     for step in range(12):
         by_hand.backward([examples.batch(order.batch(step))], stop=lambda: False)
-        by_hand.apply(1.0)
+        by_hand.apply(1.0, step)
         for name, value in by_hand.bare_model.state_dict().items():
             new = value.clone()
             slow[name] = 0.9 * slow[name] + 0.1 * new if step and new.is_floating_point() else new

@@ -75,6 +75,10 @@ EVERY = {
     "averaged": noisy_cell("cosine", ema_decay=0.9),
     "averaged, schedule-free": noisy_cell("fixed", "schedule-free", ema_decay=0.9),
     **{name: noisy_cell("fixed", name) for name in AVERAGING},
+    "built in evaluation mode": dataclasses.replace(
+        noisy_cell("cosine"),
+        workload=WorkloadSpec(factory="tests.training.interrupted:NoisyInEvaluation"),
+    ),
 }
 
 
@@ -110,6 +114,7 @@ def test_two_ranks_go_on_as_two_ranks(tmp_path: Path) -> None:
         noisy_cell(schedule, optimizer, processes_per_cell=2)
         for schedule, optimizer in [("cosine", "sgd"), ("curvature_adaptive:every=4", "adamw")]
     ]
+    cells.append(noisy_cell("cosine", processes_per_cell=2, ema_decay=0.9))
     sharded = noisy_cell("cosine", processes_per_cell=2, accelerate_config=ShardingSpec())
     cells.append(sharded)
     (tmp_path / "whole").mkdir()

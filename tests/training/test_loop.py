@@ -279,9 +279,9 @@ def test_an_update_that_is_skipped_is_paid_for_and_counts_for_nothing_else(
     """What the fp16 scaler does where a gradient overflows, here to updates 3, 4 and 9."""
     honest, attempts = Learner.apply, itertools.count()
 
-    def overflowing(learner: Learner, multiplier: float) -> float | None:
+    def overflowing(learner: Learner, multiplier: float, step: int) -> float | None:
         if next(attempts) not in (3, 4, 9):
-            return honest(learner, multiplier)
+            return honest(learner, multiplier, step)
         for weight in learner.weights:
             weight.grad = None
         return None
@@ -299,7 +299,7 @@ def test_an_update_that_is_skipped_is_paid_for_and_counts_for_nothing_else(
 
 
 def test_a_run_that_skips_for_ever_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Learner, "apply", lambda learner, multiplier: None)
+    monkeypatch.setattr(Learner, "apply", lambda learner, multiplier, step: None)
     record, curve = trained(sample_cell())
     assert record.status is RunStatus.DIVERGED
     assert record.summary.steps == 0

@@ -37,6 +37,17 @@ def test_generators_go_on_where_they_were() -> None:
         assert [draw() for _ in range(3)] == drawn
 
 
+def test_begun_at_a_seed_and_on_again() -> None:
+    state = random_state.capture(CPU)
+    expected = draw()
+    random_state.restore(state, CPU)
+    with random_state.begun_at(3, CPU):
+        first = draw()
+    with random_state.begun_at(3, CPU):
+        assert draw() == first
+    assert draw() == expected
+
+
 def test_a_row_of_bytes_of_one_length() -> None:
     first = random_state.capture(CPU)
     draw()

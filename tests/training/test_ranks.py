@@ -11,13 +11,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
+from torch import Tensor
 
 from robustlr.records import RunStatus, read_curve, read_record
-from robustlr.specs import AdamW, Cell
+from robustlr.specs import AdamW, Cell, PytorchOptimizer
 from robustlr.training import train
+from robustlr.training.order import mixed_seed
+from robustlr.training.setting import seed_torch
 from robustlr.workloads import build_workload
+from robustlr.workloads.digits_mlp import DigitsMLP
+from tests.curvature.two_ranks import on_two_ranks
 from tests.training.cells import digits_cell
+from tests.training.models import learner
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -60,6 +67,27 @@ def group_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells.write_text(json.dumps([of_two(cell).table() for cell in CELLS.values()]))
     launch(ROOT / "tests/training/ranks.py", cells, folder)
     return folder
+
+
+def noisy_updates(rank: int) -> dict[str, list[Tensor]]:
+    """The weights of a rank after updates by optimizers that draw random numbers, by name."""
+    workload, weights = DigitsMLP(hidden=(16,)), {}
+    batch = workload.examples("train", 0).batch(torch.arange(32))
+    for name in ("Gravity", "Magma", "Kron"):
+        ours = learner(of_two(digits_cell(optimizer=PytorchOptimizer(name=name))), workload)
+        seed_torch(mixed_seed(0, rank), torch.device("cpu"))
+        for step in range(3):
+            ours.backward([batch], stop=lambda: False)
+            ours.apply(0.1, step)
+        weights[name] = [weight.detach().clone() for weight in ours.weights]
+    return weights
+
+
+def test_replicas_stay_equal_under_an_optimizer_that_draws(tmp_path: Path) -> None:
+    first, second = on_two_ranks(noisy_updates, tmp_path)
+    for name, weights in first.items():
+        for mine, theirs in zip(weights, second[name], strict=True):
+            assert torch.equal(mine, theirs), name
 
 
 def compared(curve: pl.DataFrame) -> pl.DataFrame:

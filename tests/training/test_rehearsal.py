@@ -220,6 +220,29 @@ def test_what_works_is_passed(training: TrainingSpec) -> None:
     rehearsed(ConvDigits(), training=training)
 
 
+class PartlyUsed(Regression):
+    """A model with layers that its loss does not need."""
+
+    def __init__(self, *, frozen: bool = False) -> None:
+        super().__init__()
+        self.frozen = frozen
+
+    def model(self, seed: int) -> nn.Module:
+        model = super().model(seed)
+        model.spare = nn.ModuleList(nn.Linear(2, 2) for _ in range(2))
+        model.spare.requires_grad_(not self.frozen)
+        return model
+
+
+def test_weights_that_several_processes_would_wait_for() -> None:
+    two = TrainingSpec(processes_per_cell=2)
+    shown = r"depend on spare.0.weight, spare.0.bias, spare.1.weight and others of its model"
+    with pytest.raises(WorkloadError, match=rf"{shown}.*processes_per_cell = 1$"):
+        rehearsed(PartlyUsed(), training=two)
+    rehearsed(PartlyUsed(frozen=True), training=two)
+    rehearsed(PartlyUsed())
+
+
 class Normalised(Regression):
     """BatchNorm cannot bear one example."""
 

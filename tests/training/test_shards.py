@@ -113,7 +113,7 @@ def parts(rank: int) -> dict[str, Any]:
     cell = of_two(conv_cell(optimizer=AdamW()), SHARDING)
     ours = learner(cell, ConvDigits())
     ours.backward([ConvDigits().examples("train", 0).batch(torch.arange(32))], stop=lambda: False)
-    ours.apply(1.0)
+    ours.apply(1.0, step=0)
     state = [value for values in ours.optimizer.state.values() for value in values.values()]
     wrong = dataclasses.replace(
         SHARDING,
