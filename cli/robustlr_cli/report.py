@@ -47,16 +47,19 @@ def report_on(
     resamples: int = 2000,
 ) -> Path:
     """Build the report of a study as it stands; the page's path. `study`: as the user typed it."""
-    from robustlr.report import MADE_WITH, build_report, run_provenance
+    from robustlr.records import read_record
+    from robustlr.report import MADE_WITH, build_report, mixed_code, run_provenance
 
     results = results_of(study, spec, paths)
+    records = [read_record(paths.cell(key)) for key in results.runs["key"]]
     return build_report(
         results,
         spec.report,
         out or paths.report,
         name=spec.name,
         question=spec.question,
-        provenance_extra={MADE_WITH: run_provenance(paths, results.runs["key"].to_list())},
+        provenance_extra={MADE_WITH: run_provenance(records)},
+        notes=mixed_code(records),
         on=on.value,
         resamples=resamples,
         command=f"robustlr report build {shlex.quote(study)} --on {on} --resamples {resamples}",

@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
-from robustlr.errors import RobustlrError, WorkloadError, one_line
+from robustlr.errors import RobustlrError, WorkloadError
 from robustlr.specs import Cell
 from robustlr.study import Plan
+from robustlr.whereabouts import located
 
 _PROBE_STEPS = 40
 _PROBE_EVALUATIONS = 4  # beyond the first
@@ -68,7 +69,6 @@ def _train(cell: Cell, steps: int, eval_every: int) -> tuple[float, float]:
     except RobustlrError:
         raise
     except Exception as error:
-        detail = one_line(f"{type(error).__name__}: {error}")
-        raise WorkloadError(f"workload '{cell.workload.label}' raised {detail}") from error
+        raise WorkloadError(f"workload '{cell.workload.label}' raised {located(error)}") from error
     elapsed = time.perf_counter() - started
     return summary.wall_seconds / max(summary.steps, 1), elapsed - summary.wall_seconds

@@ -18,8 +18,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from robustlr.errors import RobustlrError, WorkloadError, one_line
+from robustlr.errors import RobustlrError, WorkloadError
 from robustlr.specs import Cell, WorkloadSpec
+from robustlr.whereabouts import located
 
 if TYPE_CHECKING:
     from robustlr.workloads import Batch, Workload
@@ -59,8 +60,7 @@ def forward_flops(spec: WorkloadSpec) -> float:
         except RobustlrError:
             raise
         except Exception as error:
-            detail = one_line(f"{type(error).__name__}: {error}")
-            raise WorkloadError(f"workload '{spec.label}' raised {detail}") from error
+            raise WorkloadError(f"workload '{spec.label}' raised {located(error)}") from error
 
 
 def _counted(workload: Workload, batch: Batch, device: str) -> float:

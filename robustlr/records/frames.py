@@ -12,7 +12,7 @@ from math import lcm
 import polars as pl
 
 from robustlr.errors import DataError
-from robustlr.records.files import CURVE_SCHEMA, UNREADABLE, read_curve, read_record
+from robustlr.records.files import CURVE_SCHEMA, UNREADABLE, read_curve, read_result
 from robustlr.records.paths import RunPaths
 from robustlr.records.record import RunRecord, RunStatus
 from robustlr.specs import Cell, StudySpec
@@ -83,7 +83,7 @@ def load_results(paths: RunPaths, spec: StudySpec) -> Results:
     done, failed = [], []
     for cell in present:
         with suppress(DataError):
-            record = read_record(paths.cell(cell.key))
+            record = read_result(paths.cell(cell.key))
             if record.status is RunStatus.FAILED:
                 failed.append(record)
             else:

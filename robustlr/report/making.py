@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 import robustlr
-from robustlr.records import Results, RunPaths, read_record
+from robustlr.records import Results, RunRecord
 from robustlr.report.numbers import number, percent, plural
 from robustlr.versions import installed_versions
 
@@ -54,13 +55,28 @@ def report_provenance(
     }
 
 
-def run_provenance(paths: RunPaths, keys: Sequence[str]) -> list[dict[str, Any]]:
+def run_provenance(records: Iterable[RunRecord]) -> list[dict[str, Any]]:
     """Distinct circumstances of the runs (versions, device, commit), and how many runs had each."""
-    seen: dict[tuple[tuple[str, str], ...], int] = {}
-    for key in keys:
-        facts = tuple(sorted(read_record(paths.cell(key)).provenance.items()))
-        seen[facts] = seen.get(facts, 0) + 1
+    seen = Counter(tuple(sorted(record.provenance.items())) for record in records)
     return [{**dict(facts), "runs": runs} for facts, runs in seen.items()]
+
+
+def mixed_code(records: Iterable[RunRecord]) -> list[str]:
+    """A caveat for every workload whose runs were made by several versions of its code."""
+    codes: dict[str, Counter[str]] = {}
+    for record in records:
+        of_workload = codes.setdefault(record.cell.workload.label, Counter())
+        of_workload[record.provenance.get("workload_code", "")] += 1
+    return [
+        f"The code of workload '{label}' changed between runs: {', '.join(_runs_of(found))}. They "
+        "are taken for runs of one model, as whoever ran them has said."
+        for label, found in codes.items()
+        if len(found) > 1
+    ]
+
+
+def _runs_of(codes: Counter[str]) -> list[str]:
+    return [f"{plural(runs, 'run')} by {code or 'unknown code'}" for code, runs in codes.items()]
 
 
 def making(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

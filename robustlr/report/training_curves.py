@@ -11,7 +11,7 @@ import polars as pl
 
 from robustlr.errors import SpecError
 from robustlr.records import Results
-from robustlr.schedules import AutoWarmup, Warmup, parse
+from robustlr.schedules import AutoWarmup, parse
 from robustlr.schedules.minimum_test import posterior
 
 CURVATURE, WARMUP = "curvature_trace", "warmup_probability"
@@ -125,6 +125,4 @@ def _lengthscale(label: str) -> float:
         schedule = parse(label)
     except SpecError:
         return AutoWarmup().lengthscale
-    if isinstance(schedule, Warmup):
-        schedule = schedule.then
     return schedule.lengthscale if isinstance(schedule, AutoWarmup) else AutoWarmup().lengthscale

@@ -17,7 +17,6 @@ from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import AnySchedule
 from robustlr.schedules.feedback import Feedback
 from robustlr.schedules.require import require_count
-from robustlr.schedules.warmup import WarmedUpState, Warmup
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class WarmupTest:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """multipliers: m_t of every update that was replayed. telemetry: columns of equal length, None
-    where there was no number. tests: of an automated warmup, by itself or behind another warmup,
-    otherwise empty. outcome: see `FeedbackSchedule.outcome`. diverged_step: the step at which a run
-    would end as diverged, as too many traces in a row are not finite; the last that is replayed."""
+    where there was no number. tests: of an automated warmup, otherwise empty. outcome: see
+    `FeedbackSchedule.outcome`. diverged_step: the step at which a run would end as diverged, as too
+    many traces in a row are not finite; the last that is replayed."""
 
     multipliers: tuple[float, ...]
     telemetry: Mapping[str, tuple[float | None, ...]]
@@ -117,13 +116,10 @@ def replay(
 
 
 def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
-    """`schedule` with that many updates between the tests of its automated warmup, which may
-    stand behind another warmup.
+    """`schedule` with that many updates between the tests of its automated warmup.
 
     Raises SpecError where it has none.
     """
-    if isinstance(schedule, Warmup):
-        return changed(schedule, then=with_test_every(schedule.then, test_every))
     if not isinstance(schedule, AutoWarmup):
         raise SpecError(f"'{schedule.label}' makes no tests: only auto_warmup does")
     return changed(schedule, test_every=test_every)
@@ -131,8 +127,6 @@ def with_test_every(schedule: AnySchedule, test_every: int) -> AnySchedule:
 
 def _probability(schedule: AnySchedule, before: Any, after: Any, loss: float) -> float | None:
     """Of the test that the update from `before` to `after` made, if it made one."""
-    if isinstance(schedule, Warmup) and isinstance(after, WarmedUpState):
-        return _probability(schedule.then, before.inner, after.inner, loss)
     if not isinstance(schedule, AutoWarmup) or after.tests == before.tests:
         return None
     verdict = schedule.judged(before.blocks.add(loss))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustlr.errors import SpecError
+from robustlr.schedules.auto_warmup import AutoWarmup
 from robustlr.schedules.base import (
     AnySchedule,
     FeedbackSchedule,
@@ -49,6 +50,8 @@ class Warmup(Schedule):
             raise SpecError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
         if isinstance(self.then, Warmup):
             raise SpecError("a warmup cannot wrap another warmup")
+        if isinstance(self.then, AutoWarmup):  # whose first multiplier is not 1, but next to 0
+            raise SpecError("auto_warmup warms up by itself: leave out the warmup in front of it")
 
     @property
     def label(self) -> str:

@@ -51,20 +51,10 @@ def test_a_lost_test_has_its_probability_too() -> None:
     assert set(result.telemetry["warmup_probability"]) == {None, 0.0}
 
 
-def test_a_warmup_behind_a_warmup_is_seen_too() -> None:
-    plain = replay(AutoWarmup(), LOSSES[:180], 180)
-    behind = replay(Warmup(then=AutoWarmup()), [9.0] * 20 + LOSSES[:180], 200)
-    shifted = [(test.step + 20, test.probability) for test in plain.tests]
-    assert [(test.step, test.probability) for test in behind.tests] == shifted
-    assert plain.switch_step is not None
-    assert behind.switch_step == plain.switch_step + 20 == behind.tests[-1].step
-    assert behind.outcome["warmup_multiplier"] == plain.outcome["warmup_multiplier"]
-
-
-def test_tests_behind_a_warmup_can_be_spaced() -> None:
-    schedule = with_test_every(Warmup(then=AutoWarmup()), 10)
-    assert schedule == Warmup(then=AutoWarmup(test_every=10))
-    steps = [test.step for test in replay(schedule, [9.0] * 20 + LOSSES[:180], 200).tests]
+def test_tests_can_be_spaced() -> None:
+    schedule = with_test_every(AutoWarmup(), 10)
+    assert schedule == AutoWarmup(test_every=10)
+    steps = [test.step for test in replay(schedule, LOSSES[:180], 180).tests]
     assert set(np.diff(steps)) == {10}
 
 

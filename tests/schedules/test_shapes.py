@@ -146,6 +146,7 @@ def test_decays_never_rise() -> None:
         ({"kind": "tabulated", "fractions": [0, 1], "multipliers": [math.nan, 0]}, "in [0, 1]"),
         ({"kind": "warmup", "warmup_fraction": 1.0}, "must be in [0, 1), got 1.0"),
         ({"kind": "warmup", "then": "cosine+warmup"}, "a warmup cannot wrap another warmup"),
+        ({"kind": "warmup", "then": "auto_warmup"}, "auto_warmup warms up by itself: leave out"),
         ({"kind": "warmup", "then": {"kind": "wsd", "decay": 1}}, "then.decay: unknown key"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
