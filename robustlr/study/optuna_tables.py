@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from robustlr.errors import StorageError, one_line
+from robustlr.study import statements as sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -12,15 +14,63 @@ if TYPE_CHECKING:
     from robustlr.study.database import Database
 
 
+def study_id(database: Database, name: str, *, create: bool) -> int:
+    """The number of the study `name`, which is made where it is not there, if `create`.
+
+    Raises StorageError where it is not to be made, or is somebody's own Optuna study.
+    """
+    found = database.run(lambda connection, _: _find(database, connection, name))
+    if found is not None:
+        return found
+    if not create:
+        raise StorageError(
+            f"storage {database.shown}: has no study '{name}'; `robustlr study run` or `worker` "
+            "begins it, or name another database"
+        )
+    import_optuna()  # before others wait for our lock
+    return database.run(lambda connection, _: _make(database, connection, name))
+
+
 def import_optuna() -> None:
-    """Import what `create_study` needs, which takes seconds: as much as a database in memory."""
+    """Import what making tables needs, which takes seconds: as much as a database in memory."""
     import optuna
 
-    optuna.storages.RDBStorage("sqlite://").engine.dispose()
+    with suppress(ImportError):  # a Python without SQLite needs it here alone
+        optuna.storages.RDBStorage("sqlite://").engine.dispose()
 
 
-def create_study(database: Database, shown: str, name: str) -> None:
-    """Make the study `name`, and the tables where there are none. shown: the database's address.
+def _find(database: Database, connection: Connection[Any], name: str) -> int | None:
+    if connection.execute("SELECT to_regclass('trials')").fetchone() == (None,):
+        return None
+    found = connection.execute(sql.STUDY, (name,)).fetchone()
+    if found is None:
+        return None
+    if connection.execute(sql.IS_FOREIGN, {"study": found[0]}).fetchone() == (True,):
+        raise StorageError(
+            f"storage {database.shown}: holds another study of the name '{name}', whose trials are "
+            "no cells; give this study another name, or name another database"
+        )
+    return int(found[0])
+
+
+def _make(database: Database, connection: Connection[Any], name: str) -> int:
+    """Two that make Optuna's tables at once would stumble over each other."""
+    from psycopg.errors import InsufficientPrivilege
+
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
+    found = _find(database, connection, name)
+    if found is None:  # nobody has made it while we waited for the lock
+        _create_study(database, name)
+        # the tables may be another's
+        with suppress(InsufficientPrivilege), connection.transaction():
+            connection.execute(sql.INDEX)
+        found = _find(database, connection, name)
+    assert found is not None
+    return found
+
+
+def _create_study(database: Database, name: str) -> None:
+    """Make the study `name`, and the tables where there are none.
 
     Raises StorageError where the role may not, or where the tables are of another Optuna or none
     of its own, and psycopg's errors where the server is away.
@@ -49,7 +99,7 @@ def create_study(database: Database, shown: str, name: str) -> None:
         cause = _cause(error)
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             raise cause from None
-        raise StorageError(f"storage {shown}: {_advice(cause)}") from None
+        raise StorageError(f"storage {database.shown}: {_advice(cause)}") from None
     finally:
         for connection in connections:  # Optuna leaves them where it fails
             connection.close()

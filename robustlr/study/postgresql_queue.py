@@ -13,15 +13,14 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Container, Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robustlr.errors import StorageError
-from robustlr.specs import Cell, StudySpec, without_password
+from robustlr.specs import Cell, StudySpec
 from robustlr.study import statements as sql
 from robustlr.study.database import Database
-from robustlr.study.optuna_tables import create_study, import_optuna
+from robustlr.study.optuna_tables import study_id
 from robustlr.study.queue import ATTEMPT, CELL, WORKER, CellQueue, Claim, IsDone, Sign, Tally, count
 
 if TYPE_CHECKING:
@@ -56,52 +55,8 @@ class PostgresqlQueue(CellQueue):
                 f'a PostgreSQL storage needs {missing}: pip install "robustlr[postgresql]"'
             )
         self._database = Database(url, patience=first_patience, stop=stop)
-        self._name, self._shown = name, without_password(url)
-        found = self._database.run(lambda c, _: self._find(c))
-        if found is None:
-            if not create:
-                raise StorageError(
-                    f"storage {self._shown}: has no study '{name}'; "
-                    "`robustlr study run` or `worker` begins it, or name another database"
-                )
-            import_optuna()  # which takes its time, and others wait for our lock
-            found = self._database.run(self._make)
-        self._study = found
+        self._study = study_id(self._database, name, create=create)
         self._database.patience = patience
-
-    def _find(self, connection: Connection[Any]) -> int | None:
-        if connection.execute("SELECT to_regclass('trials')").fetchone() == (None,):
-            return None
-        found = connection.execute(sql.STUDY, (self._name,)).fetchone()
-        if found is None:
-            return None
-        self._refuse_foreign(connection, int(found[0]))
-        return int(found[0])
-
-    def _make(self, connection: Connection[Any], _: bool) -> int:
-        """Optuna makes its tables; two that do so at once would stumble over each other."""
-        from psycopg.errors import InsufficientPrivilege
-
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('robustlr'))")
-        if (made := self._find(connection)) is not None:  # while we waited for the lock
-            return made
-        create_study(self._database, self._shown, self._name)
-        with (
-            suppress(InsufficientPrivilege),
-            connection.transaction(),
-        ):  # the tables may be another's
-            connection.execute(sql.INDEX)
-        found = connection.execute(sql.STUDY, (self._name,)).fetchone()
-        assert found is not None
-        return int(found[0])
-
-    def _refuse_foreign(self, connection: Connection[Any], study: int) -> None:
-        """Somebody's own Optuna study may have the name; its trials are no cells."""
-        if connection.execute(sql.IS_FOREIGN, {"study": study}).fetchone() == (True,):
-            raise StorageError(
-                f"storage {self._database.shown}: holds another study of the name '{self._name}', "
-                "whose trials are no cells; give this study another name, or name another database"
-            )
 
     def add(
         self, cells: Iterable[Cell], spec: StudySpec, *, is_done: IsDone = lambda cell: False

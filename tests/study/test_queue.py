@@ -318,7 +318,7 @@ def test_who_begins_first_keeps_nobody_waiting(
         monkeypatch.undo()
         others.append(filled(paths, database))
 
-    monkeypatch.setattr("robustlr.study.postgresql_queue.import_optuna", slowly)
+    monkeypatch.setattr("robustlr.study.optuna_tables.import_optuna", slowly)
     queue = filled(paths, database)
     assert len(others) == 1
     assert len(queue.waiting()) == 8
