@@ -98,8 +98,8 @@ def regret_table(setting: Setting) -> Table:
         title="Regret of coarser grids",
         explanation=(
             f"Loss in {setting.quantity} from tuning on a coarser grid, against the schedule's own "
-            "tuned value: mean and worst over where the grid falls. Wins: share of the resamples "
-            "in which the schedule has the lowest mean value on that grid."
+            "tuned value: mean and worst over where the grid falls. Lowest in: share of the "
+            "resamples in which the schedule has the lowest mean value on that grid."
         ),
         columns=(
             "schedule",
@@ -108,7 +108,7 @@ def regret_table(setting: Setting) -> Table:
             "mean regret",
             "worst regret",
             "worst, % of range",
-            "wins",
+            "lowest in",
         ),
         rows=tuple(
             (
