@@ -1,6 +1,6 @@
 """What every schedule owes the rest of robustlr, whoever wrote it.
 
-A registered kind joins by itself: as it is by default, and behind a warmup.
+A registered kind joins by itself: as it is by default, and behind a warmup unless it is one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ VARIANTS: list[AnySchedule] = [
 
 def all_schedules() -> list[AnySchedule]:
     defaults = [EXAMPLES.get(kind) or cls() for kind, cls in schedule_types().items()]
-    behind = [Warmup(then=each) for each in defaults if not isinstance(each, Warmup)]
+    behind = [Warmup(then=each) for each in defaults if "warmup" not in each.kind]
     return [*defaults, *behind, *VARIANTS]
 
 
