@@ -12,6 +12,7 @@ what they were before, to the bit.
 
 from __future__ import annotations
 
+import gc
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -80,10 +81,13 @@ class Problem:
     loss_scale: float
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by name, tied ones once."""
+        """The trainable parameters by name, tied ones once. Raises WorkloadError for none."""
         # torch.compile's wrapper would put "_orig_mod." in front of every name.
         model = getattr(self.model, "_orig_mod", self.model)
-        return {name: p for name, p in model.named_parameters() if p.requires_grad}
+        found = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if not found:
+            raise WorkloadError("the model has no trainable parameter, hence no curvature")
+        return found
 
     def scaled_loss(self) -> Tensor:
         """The mean loss times `loss_scale`. Raises WorkloadError where it has no gradient."""
@@ -150,8 +154,6 @@ class Estimator(ABC):
             )
         reshard(model)  # or the weights and gradients to read are not the shards
         first = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
-        if not first.parameters():
-            raise WorkloadError("the model has no trainable parameter, hence no curvature")
         once = self.passes * batch_size(batch) if self.passes else 0.0
         start, cost = generator.get_state(), 0.0
         for scale in self._scales(loss_scale):
@@ -174,7 +176,7 @@ class Estimator(ABC):
 
     def _attempt(self, problem: Problem, diagonal: bool) -> tuple[dict[str, Tensor], Tensor]:
         """The diagonal, or nothing; and this rank's summary of it, or the trace alone."""
-        with torch.enable_grad(), _enough_examples():
+        with torch.enable_grad(), _enough_examples(), _uncollected():
             if diagonal:
                 found = self._diagonal(problem)
                 return found, _summary(found)
@@ -192,6 +194,20 @@ class Estimator(ABC):
     def _trace(self, problem: Problem) -> Tensor:
         """Σ h, a scalar; for an estimator that can do it without the whole of h at once."""
         return _trace_of(self._diagonal(problem).values())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection within: a graph has thousands of objects, all freed by counting, and
+    to look at them in between takes a tenth of an estimate of a small model.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

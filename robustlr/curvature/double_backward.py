@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 from robustlr.curvature.gradients import differentiate
 from robustlr.curvature.parts import graph_behind, handed_over
 from robustlr.curvature.sharding import whole
-from robustlr.curvature.sums import collected, signed_sum
+from robustlr.curvature.sums import collected, signed_sums
 
 
 class DoubleBackward:
@@ -50,7 +50,7 @@ class DoubleBackward:
         sums = [torch.zeros((), dtype=torch.float32, device=first.device)]  # where H is 0
 
         def take(name: str, part: Tensor) -> None:
-            sums.append(signed_sum(whole(v[name]), whole(part)))
+            sums.extend(signed_sums(whole(v[name]), whole(part)))
 
         with handed_over(self.graph, self.parameters, take):
             parts = self._derivative(v, keep_graph)

@@ -6,7 +6,7 @@ first copies the whole tensor into it, which is twice its size. So it goes by pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -33,15 +33,17 @@ def squared_sum(tensor: Tensor) -> Tensor:
     return collected(x.to(_wide(x), copy=True).square_().sum() for x in _pieces(tensor))
 
 
-def signed_sum(signs: Tensor, tensor: Tensor) -> Tensor:
-    """Σ v ⊙ x for signs v = ±1 of any type, a scalar; one piece's sum is in single, a tree's.
+def signed_sums(signs: Tensor, tensor: Tensor) -> Iterator[Tensor]:
+    """Scalars that add up to Σ v ⊙ x for signs v = ±1 of any type, a piece's sum each, which is
+    made in single, as a tree's.
 
-    >>> float(signed_sum(torch.tensor([1, -1], dtype=torch.int8), torch.tensor([2.0, 0.5])))
+    >>> signs = torch.tensor([1, -1], dtype=torch.int8)
+    >>> float(collected(signed_sums(signs, torch.tensor([2.0, 0.5]))))
     1.5
     """
     dtype = torch.promote_types(tensor.dtype, torch.float32)
-    pairs = zip(_pieces(signs), _pieces(tensor), strict=True)
-    return collected(v.to(dtype, copy=True).mul_(x).sum() for v, x in pairs)
+    for v, x in zip(_pieces(signs), _pieces(tensor), strict=True):
+        yield v.to(dtype, copy=True).mul_(x).sum()
 
 
 def collected(scalars: Iterable[Tensor]) -> Tensor:
