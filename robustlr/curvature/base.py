@@ -81,13 +81,10 @@ class Problem:
     loss_scale: float
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by name, tied ones once. Raises WorkloadError for none."""
+        """The trainable parameters by name, tied ones once."""
         # torch.compile's wrapper would put "_orig_mod." in front of every name.
         model = getattr(self.model, "_orig_mod", self.model)
-        found = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        if not found:
-            raise WorkloadError("the model has no trainable parameter, hence no curvature")
-        return found
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
     def scaled_loss(self) -> Tensor:
         """The mean loss times `loss_scale`. Raises WorkloadError where it has no gradient."""
@@ -153,6 +150,8 @@ class Estimator(ABC):
                 "the estimators need the bare module: pass model.module instead of DDP's wrapper"
             )
         reshard(model)  # or the weights and gradients to read are not the shards
+        if not any(p.requires_grad for p in model.parameters()):
+            raise WorkloadError("the model has no trainable parameter, hence no curvature")
         first = Problem(model, batch, generator, loss_fn, sample_loss_fn, reduce, loss_scale)
         once = self.passes * batch_size(batch) if self.passes else 0.0
         start, cost = generator.get_state(), 0.0

@@ -1,8 +1,8 @@
 """A learning rate that shrinks where the loss is curved: η_t = η_0/√(1 + λ·tr(H_t)).
 
 Notation
-    x_k     k-th usable estimate of tr(H), signed; training reports one every few updates
-    s_k     its bias-corrected moving average; a_k, the same of |x_k|
+    s_k     moving average of the estimates of tr(H), one every few updates, and a_k of their
+            magnitudes: see `trace_average`
     λ       strength of the correction: raw, or c/tr_ref relative to the run's own scale
 
 The order matters. A trace can be negative (networks with normalisation at initialisation),
@@ -31,6 +31,7 @@ from robustlr.schedules.require import (
     require_number,
     require_share,
 )
+from robustlr.schedules.trace_average import Extremes, TraceAverage
 
 ESTIMATORS = ("hutchinson", "gauss_newton", "finite_difference", "squared_gradient")
 _CHOICES = {
@@ -55,28 +56,16 @@ def curvature_multiplier(trace: ArrayLike, strength: ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class CurvatureAdaptiveState:
-    """What the schedule has seen so far.
+    """Where a run stands: step of num_steps.
 
-    curvature_multiplier: what it makes of that; only an estimate changes it.
-    estimates, clamped: usable estimates, and those after which the average was negative.
-    skipped, skipped_in_a_row: estimates that were not finite. trace: x_k.
-    average, magnitude: uncorrected moving averages of x and |x|.
-    reference: tr_ref, once known. extremes: the bounds that came with x_k.
+    curvature_multiplier: what the schedule makes of `seen`; only an estimate changes the two.
     multiplier_sum: Σ m_t over the updates so far.
     """
 
     step: int
     num_steps: int
     curvature_multiplier: float
-    estimates: int = 0
-    clamped: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    trace: float | None = None
-    average: float = 0.0
-    magnitude: float = 0.0
-    reference: float | None = None
-    extremes: tuple[float, float] | None = None
+    seen: TraceAverage
     multiplier_sum: float = 0.0
 
 
@@ -164,7 +153,8 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         )
 
     def init(self, num_steps: int) -> CurvatureAdaptiveState:
-        return self._decided(CurvatureAdaptiveState(0, num_steps, math.nan))
+        seen = TraceAverage()
+        return CurvatureAdaptiveState(0, num_steps, self._curvature_multiplier(seen), seen)
 
     def update(self, state: CurvatureAdaptiveState, feedback: Feedback) -> CurvatureAdaptiveState:
         if feedback.curvature_trace is not None:
@@ -175,84 +165,61 @@ class CurvatureAdaptive(FeedbackSchedule[CurvatureAdaptiveState]):
         )
 
     def _learn(
-        self, state: CurvatureAdaptiveState, trace: float, extremes: tuple[float, float] | None
+        self, state: CurvatureAdaptiveState, trace: float, extremes: Extremes | None
     ) -> CurvatureAdaptiveState:
         if self.bounds == "eigenvalue" and extremes is None:
             raise SpecError("bounds = 'eigenvalue' needs an estimate with curvature_extremes")
-        if not all(map(math.isfinite, (trace, *(extremes or ())))):
-            return dataclasses.replace(
-                state, skipped=state.skipped + 1, skipped_in_a_row=state.skipped_in_a_row + 1
-            )
-        b = self.smoothing
-        state = dataclasses.replace(
-            state,
-            estimates=state.estimates + 1,
-            skipped_in_a_row=0,
-            trace=trace,
-            average=b * state.average + (1.0 - b) * trace,
-            magnitude=b * state.magnitude + (1.0 - b) * abs(trace),
-            extremes=extremes,
+        seen = state.seen.after(trace, extremes, self.smoothing)
+        return dataclasses.replace(
+            state, seen=seen, curvature_multiplier=self._curvature_multiplier(seen)
         )
-        smoothed, magnitude = self._corrected(state)
-        heavy = 1.0 - b**state.estimates >= 0.5
-        usable = heavy and smoothed > 0.0 and smoothed >= magnitude / 2.0
-        state = dataclasses.replace(
-            state,
-            clamped=state.clamped + (smoothed < 0.0),
-            reference=magnitude if state.reference is None and usable else state.reference,
-        )
-        return self._decided(state)
 
     def multiplier(self, state: CurvatureAdaptiveState) -> float:
         return self._multiplier_at(state.step, state)
 
     def telemetry(self, state: CurvatureAdaptiveState) -> Mapping[str, float]:
-        seen = state.trace is not None
-        smoothed = self._corrected(state)[0] if seen else math.nan
+        seen = state.seen
+        smoothed = math.nan if seen.trace is None else seen.corrected(self.smoothing)[0]
         return {
-            "curvature_trace": math.nan if state.trace is None else state.trace,
+            "curvature_trace": math.nan if seen.trace is None else seen.trace,
             "curvature_smoothed": smoothed,
             "curvature_clamped": float(smoothed < 0.0),
             "curvature_multiplier": state.curvature_multiplier,
-            "curvature_failed": float(state.skipped_in_a_row >= self.max_skipped),
+            "curvature_failed": float(seen.skipped_in_a_row >= self.max_skipped),
         }
 
     def outcome(self, state: CurvatureAdaptiveState) -> Mapping[str, int | float | str | None]:
+        seen = state.seen
         return {
-            "curvature_estimates": state.estimates,
-            "curvature_skipped": state.skipped,
-            "curvature_clamped_share": state.clamped / state.estimates if state.estimates else None,
-            "curvature_reference": state.reference,
+            "curvature_estimates": seen.estimates,
+            "curvature_skipped": seen.skipped,
+            "curvature_clamped_share": seen.clamped / seen.estimates if seen.estimates else None,
+            "curvature_reference": seen.reference,
             "curvature_mean_multiplier": state.multiplier_sum / (state.step + 1) or None,
         }
+
+    def load(self, values: Mapping[str, Any]) -> CurvatureAdaptiveState:
+        return CurvatureAdaptiveState(**{**values, "seen": TraceAverage.load(values["seen"])})
 
     def _multiplier_at(self, step: int, state: CurvatureAdaptiveState) -> float:
         if self.anneal is _NO_ANNEALING:
             return state.curvature_multiplier
         return float(self.anneal.multiplier(step, state.num_steps)) * state.curvature_multiplier
 
-    def _decided(self, state: CurvatureAdaptiveState) -> CurvatureAdaptiveState:
-        return dataclasses.replace(state, curvature_multiplier=self._curvature_multiplier(state))
-
-    def _corrected(self, state: CurvatureAdaptiveState) -> tuple[float, float]:
-        """s_k and a_k: a moving average from zero has seen a share 1 − βᵏ of its weight."""
-        weight = 1.0 - self.smoothing**state.estimates
-        return state.average / weight, state.magnitude / weight
-
-    def _curvature_multiplier(self, state: CurvatureAdaptiveState) -> float:
-        if state.trace is None:
+    def _curvature_multiplier(self, seen: TraceAverage) -> float:
+        if seen.trace is None:
             unseen = 1.0 if self.scale == "relative" else 0.0
             return self._bounded(float(curvature_multiplier(unseen, self.strength)))
-        smoothed, magnitude = self._corrected(state)
+        smoothed, magnitude = seen.corrected(self.smoothing)
         unit = 1.0
         if self.scale == "relative":
             # Until the reference is fixed it follows the average magnitude, so that nothing
             # jumps on the day it is. Estimates of exactly 0 leave nothing to be relative to.
-            unit = (state.reference if state.reference is not None else magnitude) or 1.0
+            unit = (seen.reference if seen.reference is not None else magnitude) or 1.0
         value = self._at(smoothed, unit)
-        if self.bounds == "eigenvalue" and state.extremes is not None:
+        if self.bounds == "eigenvalue" and seen.extremes is not None:
             # The larger the trace, the smaller the multiplier: the ends swap.
-            high, low = (self._at(end, unit) for end in state.extremes)
+            high, low = (self._at(end, unit) for end in seen.extremes)
             return min(max(value, low), high)
         return self._bounded(value)
 

@@ -110,14 +110,14 @@ def test_the_relative_scale_forgets_units() -> None:
 
 def test_the_reference_waits_for_half_an_average_and_for_a_sign() -> None:
     schedule = CurvatureAdaptive(smoothing=0.9)  # 1 − 0.9^k ≥ 1/2 from k = 7
-    assert see(schedule, [5.0] * 6).reference is None
-    assert see(schedule, [5.0] * 7).reference == pytest.approx(5.0)
-    assert see(schedule, [5.0, -5.0] * 5).reference is None
+    assert see(schedule, [5.0] * 6).seen.reference is None
+    assert see(schedule, [5.0] * 7).seen.reference == pytest.approx(5.0)
+    assert see(schedule, [5.0, -5.0] * 5).seen.reference is None
     fixed = see(schedule, [5.0] * 7 + [500.0] * 3)
-    assert fixed.reference == pytest.approx(5.0)
+    assert fixed.seen.reference == pytest.approx(5.0)
     assert CurvatureAdaptive(smoothing=0.0).update(
         CurvatureAdaptive(smoothing=0.0).init(9), Feedback(0, 1.0, 3.0)
-    ).reference == pytest.approx(3.0)
+    ).seen.reference == pytest.approx(3.0)
 
 
 def test_the_multiplier_does_not_jump_when_the_reference_is_fixed() -> None:
@@ -139,8 +139,8 @@ def test_an_estimate_that_is_not_finite_is_skipped_counted_and_changes_nothing(b
     good = see(schedule, [2.0, 4.0])
     with_bad = see(schedule, [2.0, bad, bad, 4.0])
     assert schedule.multiplier(with_bad) == schedule.multiplier(good)
-    assert with_bad.skipped == 2
-    assert with_bad.skipped_in_a_row == 0
+    assert with_bad.seen.skipped == 2
+    assert with_bad.seen.skipped_in_a_row == 0
     for in_a_row, failed in ((2, 0.0), (3, 1.0)):
         state = see(schedule, [2.0] + [bad] * in_a_row)
         assert schedule.telemetry(state)["curvature_failed"] == failed
