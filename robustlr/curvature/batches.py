@@ -44,17 +44,20 @@ def leading_examples(batch: Batch, fraction: float) -> Batch:
 def _tensors(batch: Any) -> Iterator[Tensor]:
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, Mapping):
-        for part in batch.values():
-            yield from _tensors(part)
     elif isinstance(batch, list | tuple):
         for part in batch:
+            yield from _tensors(part)
+    elif isinstance(batch, Mapping):
+        for part in batch.values():
             yield from _tensors(part)
 
 
 def _cut(batch: Any, size: int, kept: int) -> Any:
     if isinstance(batch, Tensor):
         return batch[:kept] if batch.ndim and batch.shape[0] == size else batch
+    if isinstance(batch, list | tuple):
+        cut = [_cut(part, size, kept) for part in batch]
+        return type(batch)(*cut) if hasattr(batch, "_fields") else type(batch)(cut)
     if isinstance(batch, Mapping):
         parts = {key: _cut(part, size, kept) for key, part in batch.items()}
         if type(batch) is dict:
@@ -63,7 +66,4 @@ def _cut(batch: Any, size: int, kept: int) -> Any:
         for key, part in parts.items():
             same[key] = part
         return same
-    if isinstance(batch, list | tuple):
-        cut = [_cut(part, size, kept) for part in batch]
-        return type(batch)(*cut) if hasattr(batch, "_fields") else type(batch)(cut)
     return batch

@@ -27,9 +27,8 @@ def untouched(model: nn.Module) -> Iterator[Callable[[], None]]:
         for module in model.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.device.type == "cuda"}
     cpu_state = torch.get_rng_state()
-    gpu_states = {device: torch.cuda.get_rng_state(device) for device in devices}
+    gpu_states = {device: torch.cuda.get_rng_state(device) for device in _gpus(model)}
 
     def rewind() -> None:
         for module, name, buffer, value in buffers:
@@ -44,6 +43,13 @@ def untouched(model: nn.Module) -> Iterator[Callable[[], None]]:
         yield rewind
     finally:
         rewind()
+
+
+def _gpus(model: nn.Module) -> set[torch.device]:
+    """Those that hold a part of the model."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return set()
+    return {t.device for t in (*model.parameters(), *model.buffers()) if t.device.type == "cuda"}
 
 
 @contextmanager
