@@ -19,13 +19,8 @@ from robustlr.study.one_queue import moves, with_its_storage
 from robustlr.study.opening import open_queue, with_storage
 from robustlr.study.outcome import Standing
 from robustlr.study.plan import check_edits, plan, prepare
-from robustlr.study.sharing import (
-    AGREEMENTS,
-    agree_on_version,
-    agree_with_results,
-    share_folder,
-)
-from robustlr.study.vigil import is_anyone_alive, lately
+from robustlr.study.sharing import begin_agreements, share_folder
+from robustlr.study.vigil import is_anyone_alive
 
 
 def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda: False) -> None:
@@ -53,9 +48,7 @@ def join(spec: StudySpec, paths: RunPaths, *, stop: Callable[[], bool] = lambda:
     share_folder(spec, paths, queue)
     push_results(spec, paths)
     current = plan(spec, paths)
-    queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
-    agree_with_results(queue, paths, current.done)
-    agree_on_version(spec, queue)
+    begin_agreements(spec, paths, queue, current.done)
     if moved:  # who comes later must not find the former storage named
         write_json(paths.spec, with_storage(standing, spec.execution.storage).table())
         if (remote := remote_of(spec, paths)) is not None:

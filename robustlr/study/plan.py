@@ -27,13 +27,8 @@ from robustlr.study.one_queue import moves
 from robustlr.study.opening import open_queue
 from robustlr.study.outcome import Standing
 from robustlr.study.queue import CellQueue
-from robustlr.study.sharing import (
-    AGREEMENTS,
-    agree_on_version,
-    agree_with_results,
-    share_folder,
-)
-from robustlr.study.vigil import Vigil, lately
+from robustlr.study.sharing import begin_agreements, share_folder
+from robustlr.study.vigil import Vigil
 
 _ORPHAN_SECONDS = 15.0  # how long the workers of a killed run may take to notice it
 
@@ -128,16 +123,13 @@ def prepare(
         _put_aside(path)
     cells = {cell.key: cell for cell in current.cells}
     Vigil(spec=spec, paths=paths, queue=queue, cells=cells).look(blame=False)
-    queue.forget_agreements(AGREEMENTS, unless_alive=lately(spec))
-    if not new_code:
-        agree_with_results(queue, paths, current.done)
     for folder in (paths.root, paths.cells, paths.checkpoints, paths.logs):
         remove_leftovers(folder)
     done = {record.cell.key for record in current.done}
     for checkpoint in paths.checkpoints.iterdir():
         if checkpoint.stem in done:  # of a worker that was killed before it removed it
             checkpoint.unlink(missing_ok=True)
-    agree_on_version(spec, queue)
+    begin_agreements(spec, paths, queue, current.done, new_code=new_code)
     write_json(paths.spec, spec.table())
     if (remote := remote_of(spec, paths)) is not None:
         remote.push(paths.spec.name)

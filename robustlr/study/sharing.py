@@ -18,11 +18,10 @@ from robustlr.errors import StorageError, StudyConflictError
 from robustlr.records import RunPaths, RunRecord
 from robustlr.specs import StudySpec
 from robustlr.study.queue import CellQueue
+from robustlr.study.vigil import lately
 
-AGREEMENTS = "code "
-"""In front of the names of agreements that last as long as somebody is at work."""
-
-_CODE_OF = AGREEMENTS + "workload {}"
+_AGREEMENTS = "code "  # in front of the names of those that last as long as somebody is at work
+_CODE_OF = _AGREEMENTS + "workload {}"
 _FOLDER = "folder"
 _TOKEN_LENGTH = 32
 _PATIENCE_SECONDS = 5.0  # until a token that another is writing is whole
@@ -51,7 +50,7 @@ def share_folder(spec: StudySpec, paths: RunPaths, queue: CellQueue) -> None:
 def agree_on_version(spec: StudySpec, queue: CellQueue) -> None:
     """Raises StudyConflictError where others work on the study with another robustlr."""
     mine = robustlr.__version__
-    standing = queue.agree(f"{AGREEMENTS}robustlr", mine)
+    standing = queue.agree(f"{_AGREEMENTS}robustlr", mine)
     if standing != mine:
         raise StudyConflictError(
             f"the workers of '{spec.name}' run robustlr {standing}, and this is {mine}; install "
@@ -71,7 +70,26 @@ def agree_on_code(queue: CellQueue, workload: str, code: str) -> None:
         )
 
 
-def agree_with_results(queue: CellQueue, paths: RunPaths, records: Iterable[RunRecord]) -> None:
+def begin_agreements(
+    spec: StudySpec,
+    paths: RunPaths,
+    queue: CellQueue,
+    results: Iterable[RunRecord],
+    *,
+    new_code: bool = False,
+) -> None:
+    """Agree on what is agreed; where nobody is at work, on this robustlr and the results' code.
+
+    new_code: any code, instead of that of the results. Raises StudyConflictError where others work
+    on the study with another robustlr.
+    """
+    queue.forget_agreements(_AGREEMENTS, unless_alive=lately(spec))
+    if not new_code:
+        _agree_with_results(queue, paths, results)
+    agree_on_version(spec, queue)
+
+
+def _agree_with_results(queue: CellQueue, paths: RunPaths, records: Iterable[RunRecord]) -> None:
     """Let whoever comes now agree with the code of the newest result of every workload."""
     newest: dict[str, tuple[int, str]] = {}
     for record in records:

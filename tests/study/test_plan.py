@@ -175,7 +175,7 @@ def test_who_is_refused_drops_no_cell_of_a_dead_worker(
     def refuse(*_: object) -> None:
         raise StudyConflictError("another version")
 
-    monkeypatch.setattr(sys.modules["robustlr.study.plan"], "agree_on_version", refuse)
+    monkeypatch.setattr("robustlr.study.sharing.agree_on_version", refuse)
     with pytest.raises(StudyConflictError):
         prepare(small_spec(), paths)
     assert len(queue.waiting()) == 8
